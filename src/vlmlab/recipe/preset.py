@@ -1,0 +1,29 @@
+"""Published backbones by name: their numbers ship with us, so that `plan` needs neither torch nor the network."""
+
+from __future__ import annotations
+
+import functools
+from importlib import resources
+from typing import Any
+
+import yaml
+
+from vlmlab.errors import near
+
+
+@functools.cache
+def presets() -> dict[str, dict[str, dict[str, Any]]]:
+    """{component: {name: fields}} as shipped in backbones.yaml."""
+    text = resources.files("vlmlab.recipe").joinpath("backbones.yaml").read_text(encoding="utf-8")
+    return yaml.safe_load(text)
+
+
+def expand_preset(component: str, value: Any) -> Any:
+    """Fill the fields that `value` leaves out from the preset it names. Fields that it gives win."""
+    if not isinstance(value, dict) or value.get("preset") is None:
+        return value
+    known = presets()[component]
+    name = value["preset"]
+    if name not in known:
+        raise ValueError(f"preset {name!r} is not known{near(str(name), known)}")
+    return known[name] | value

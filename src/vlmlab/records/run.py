@@ -1,0 +1,190 @@
+"""Record: what a run leaves behind, in plain JSON with a schema. Reports and studies read these and never import torch.
+
+runs/NAME/
+  recipe.yaml              as written
+  recipe.resolved.json     every field
+  provenance.json          Provenance
+  plan.json                what `vlmlab plan --json` prints
+  stages/STAGE/metrics.jsonl   StepRecord a line
+  stages/STAGE/summary.json    StageRecord
+  evaluation/BENCHMARK.jsonl   ItemRecord a line
+  evaluation/summary.json      EvaluationRecord
+  evaluation/gallery.json      a list of GalleryRecord
+  model/                   safetensors, one file a component, and the tokenizer
+  report.html
+  manifest.json            Manifest, written last: its existence means complete
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class Record(BaseModel):
+    """A frozen record; unknown fields are refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Provenance(Record):
+    """Where a run comes from. None of it is part of a stage's identity."""
+
+    vlmlab: str
+    git: str | None
+    python: str
+    torch: str
+    transformers: str
+    platform: str
+    processor: str
+    started: str
+    command: list[str]
+    machine: dict[str, Any]
+    base: dict[str, Any] | None
+    """The resolved recipe that this one derives from, if it says `from`."""
+    base_name: str | None
+
+
+class StepRecord(Record):
+    """Training between the last line and this one. Times are seconds of the run, not of the step."""
+
+    step: int
+    """Steps done."""
+    loss: float
+    """Mean over the learned tokens (or pairs) since the last line."""
+    tokens: int
+    """Real positions since the start of the stage: text and visual, no padding."""
+    learned: int
+    visual: int
+    images: int
+    documents: int
+    learning_rate: dict[str, float]
+    gradient_norm: float
+    fill: float
+    """Share of the rows' positions that are real, since the last line."""
+    seconds: float
+    """Wall time since the start of the stage, data time included."""
+    data_seconds: float
+    """Part of it that training waited for data."""
+    cpu_seconds: float
+    """CPU time of the process and its workers since the start of the stage."""
+
+
+class LedgerRow(Record):
+    """One optimiser group, or one frozen component."""
+
+    component: str
+    mode: Literal["frozen", "full"]
+    group: str
+    """decay, no_decay or frozen."""
+    tensors: int
+    parameters: int
+    learning_rate: float
+    weight_decay: float
+
+
+class Refusals(Record):
+    """Samples of one source that could not be used."""
+
+    read: int
+    refused: int
+    examples: list[dict[str, str]]
+    """[{key, reason}], the first few."""
+
+
+class StageRecord(Record):
+    """A finished stage."""
+
+    name: str
+    objective: str
+    identity: str
+    reused: bool
+    """Taken from the store instead of trained in this run; the figures are then those of the run that trained it."""
+    steps: int
+    tokens: int
+    learned: int
+    visual: int
+    images: int
+    documents: int
+    loss_first: float
+    loss_last: float
+    seconds: float
+    cpu_seconds: float
+    ledger: list[LedgerRow]
+    refusals: dict[str, Refusals]
+
+
+class ItemRecord(Record):
+    """One question asked once."""
+
+    benchmark: str
+    item: str
+    cluster: str
+    shots: int
+    demonstration_seed: int | None
+    condition: Literal["image", "blank"]
+    question: str | None
+    answers: list[str]
+    prediction: str
+    score: float
+    """Between 0 and 1, but for CIDEr."""
+    log_likelihood: float
+    """Of the reference answer (the most frequent one), in nats."""
+    prompt: str
+
+
+class ScoreRecord(Record):
+    """One benchmark at one number of shots. Scores are times 100. Intervals are bootstrap intervals over clusters."""
+
+    benchmark: str
+    metric: str
+    shots: int
+    items: int
+    score: float
+    interval: tuple[float, float]
+    blank: float | None
+    """The score with the query's image at mean grey; null where there is no image."""
+    blank_interval: tuple[float, float] | None
+    gain: float | None
+    """score - blank, paired by item."""
+    gain_interval: tuple[float, float] | None
+    log_likelihood: float
+
+
+class EvaluationRecord(Record):
+    """evaluation/summary.json."""
+
+    confidence: float
+    scores: list[ScoreRecord]
+    shot_gains: list[dict[str, Any]]
+    """[{benchmark, shots, over, gain, interval}]: score at `shots` minus score at `over` shots, paired by item."""
+    seconds: float
+    cpu_seconds: float
+
+
+class GalleryRecord(Record):
+    """A test image with what was asked and said."""
+
+    benchmark: str
+    shots: int
+    item: str
+    image: str | None
+    """A data: URI."""
+    question: str | None
+    answers: list[str]
+    prediction: str
+    blank_prediction: str | None
+    score: float
+
+
+class Manifest(Record):
+    """Written last: the run is complete, and these are its files."""
+
+    name: str
+    fingerprint: str
+    finished: str
+    seconds: float
+    cpu_seconds: float
+    files: dict[str, str]
+    """Path to SHA-256."""
