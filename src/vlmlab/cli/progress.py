@@ -1,0 +1,77 @@
+"""Progress on standard error: a bar a stage with loss, tokens per second and time left, and the ledger of what trains."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from vlmlab.recipe.stage import Stage
+from vlmlab.records.run import LedgerRow, StageRecord, StepRecord
+from vlmlab.wording import count
+
+
+class ProgressWatcher:
+    """Draws what a run does. Use as a context manager."""
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("[bold]{task.description:<12}"),
+            BarColumn(bar_width=28),
+            TextColumn("{task.percentage:>3.0f} %"),
+            TimeElapsedColumn(),
+            TextColumn("left"),
+            TimeRemainingColumn(),
+            TextColumn("{task.fields[words]}"),
+            console=console,
+            transient=False,
+        )
+        self._tasks: dict[str, TaskID] = {}
+
+    def __enter__(self) -> ProgressWatcher:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def stage_started(self, name: str, stage: Stage, ledger: list[LedgerRow]) -> None:
+        self._progress.print(ledger_table(name, stage, ledger))
+        self._tasks[name] = self._progress.add_task(name, total=1.0, words="")
+
+    def step(self, name: str, row: StepRecord, done: float) -> None:
+        rate = row.tokens / row.seconds if row.seconds else 0.0
+        words = f"loss {row.loss:.3f} · {count(rate)} tokens/s"
+        self._progress.update(self._tasks[name], completed=done, words=words)
+
+    def stage_finished(self, name: str, record: StageRecord) -> None:
+        if name not in self._tasks:
+            self._tasks[name] = self._progress.add_task(name, total=1.0, words="")
+        words = f"loss {record.loss_last:.3f} · {count(record.tokens)} tokens · {count(record.images)} images"
+        if record.reused:
+            words = f"taken from the store · {words}"
+        self._progress.update(self._tasks[name], completed=1.0, words=words)
+
+    def evaluating(self, benchmark: str, done: int, total: int) -> None:
+        if "evaluation" not in self._tasks:
+            self._tasks["evaluation"] = self._progress.add_task("evaluation", total=total, words="")
+        self._progress.update(self._tasks["evaluation"], completed=done, total=total, words=benchmark)
+
+
+def ledger_table(name: str, stage: Stage, ledger: list[LedgerRow]) -> Table:
+    """What trains in a stage, with the learning rates that really apply."""
+    table = Table(title=f"stage {name}: {stage.objective.kind.replace('_', ' ')}", title_justify="left", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table.add_column("component")
+    table.add_column("group")
+    for column in ("tensors", "parameters", "learning rate", "weight decay"):
+        table.add_column(column, justify="right")
+    for row in ledger:
+        frozen = row.mode == "frozen"
+        table.add_row(
+            row.component, row.group, str(row.tensors), f"{row.parameters:,}",
+            "-" if frozen else f"{row.learning_rate:.1e}", "-" if frozen else f"{row.weight_decay:g}",
+            style="dim" if frozen else None,
+        )  # fmt: skip
+    return table

@@ -1,0 +1,192 @@
+"""A run: stages in order, evaluation, report. Called again on its directory it continues where it stopped."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import torch
+
+from vlmlab.data.sources.contract import OpenSource
+from vlmlab.data.sources.open import open_source
+from vlmlab.data.tokenizer import Tokenizer, build_tokenizer
+from vlmlab.errors import RunError
+from vlmlab.evaluate.run import evaluate
+from vlmlab.files import digest, read_json, write_json
+from vlmlab.models.build import BuildOptions, build_model, components
+from vlmlab.models.model import VisionLanguageModel
+from vlmlab.plan.estimate import plan
+from vlmlab.recipe.load import LoadedRecipe
+from vlmlab.recipe.machine import Machine
+from vlmlab.recipe.recipe import Recipe
+from vlmlab.recipe.stage import Stage
+from vlmlab.records.run import LedgerRow, StageRecord, StepRecord
+from vlmlab.report.page import write_report
+from vlmlab.run.directory import RunDirectory
+from vlmlab.run.identity import identities_after, initial_identities, stage_identity
+from vlmlab.run.provenance import now, provenance
+from vlmlab.run.store import Store
+from vlmlab.training.checkpoint import save_tensors
+from vlmlab.training.monitor import cpu_seconds
+from vlmlab.training.train import train_stage
+
+
+class Watcher(Protocol):
+    """Is told what a run does. Library code prints nothing; the command line draws progress bars from these calls."""
+
+    def stage_started(self, name: str, stage: Stage, ledger: list[LedgerRow]) -> None: ...
+
+    def step(self, name: str, row: StepRecord, done: float) -> None: ...
+
+    def stage_finished(self, name: str, record: StageRecord) -> None: ...
+
+    def evaluating(self, benchmark: str, done: int, total: int) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Silent:
+    """A watcher that does nothing."""
+
+    def stage_started(self, name: str, stage: Stage, ledger: list[LedgerRow]) -> None: ...
+
+    def step(self, name: str, row: StepRecord, done: float) -> None: ...
+
+    def stage_finished(self, name: str, record: StageRecord) -> None: ...
+
+    def evaluating(self, benchmark: str, done: int, total: int) -> None: ...
+
+
+def run_recipe(loaded: LoadedRecipe, *, machine: Machine, out: Path | None = None, watcher: Watcher | None = None) -> Path:
+    """Run a recipe to its end and return the run directory. A finished directory of the same recipe is returned as it is."""
+    watcher = Silent() if watcher is None else watcher
+    recipe = loaded.recipe
+    directory = RunDirectory(Path(machine.runs) / recipe.name if out is None else out)
+    with directory.write(recipe, loaded.text):
+        if directory.complete():
+            return directory.path
+        started, started_cpu = time.perf_counter(), cpu_seconds()
+        write_json(
+            directory.path / "provenance.json",
+            provenance(machine, base=loaded.base, base_name=loaded.base_name).model_dump(mode="json"),
+        )
+        write_json(directory.path / "plan.json", plan(recipe, machine).model_dump(mode="json"))
+        prepare(machine)
+        store = Store(Path(machine.store))
+        sources = open_sources(recipe, root=Path())
+        tokenizer = stored_tokenizer(recipe, sources=sources, store=store)
+        model = fresh_model(recipe, machine=machine)
+        run_stages(recipe, model=model, tokenizer=tokenizer, sources=sources, machine=machine, store=store, directory=directory, watcher=watcher)
+        save_model(directory, recipe=recipe, model=model, tokenizer=tokenizer)
+        if recipe.evaluation.benchmarks:
+            evaluate(
+                model, recipe=recipe, tokenizer=tokenizer, machine=machine, folder=directory.evaluation, root=Path(),
+                progress=watcher.evaluating,
+            )  # fmt: skip
+        spent, spent_cpu = time.perf_counter() - started, cpu_seconds() - started_cpu
+        directory.finish(recipe=recipe, finished=now(), seconds=spent, cpu_seconds=spent_cpu)
+        write_report(directory.path)
+    return directory.path
+
+
+def prepare(machine: Machine) -> None:
+    """Set what torch takes from the machine: threads on a CPU, and a device that is really there."""
+    if machine.device == "cuda" and not torch.cuda.is_available():
+        raise RunError(f"machine {machine.name}", "device is cuda, but torch sees no CUDA device; use --machine laptop, or a CUDA build of torch")
+    if machine.devices > 1:
+        raise RunError(
+            f"machine {machine.name}", f"devices is {machine.devices}, but a run uses one process so far; use --set devices=1 or another machine"
+        )
+    torch.set_num_threads(machine.threads)
+
+
+def open_sources(recipe: Recipe, *, root: Path) -> dict[str, OpenSource]:
+    """The sources that some stage draws from."""
+    drawn = {name for stage in recipe.stages.values() for name, weight in stage.mixture.items() if weight > 0}
+    return {
+        name: open_source(spec, name=name, data=recipe.data, root=root)
+        for name, spec in recipe.data.sources.items()
+        if name in drawn
+    }
+
+
+def stored_tokenizer(recipe: Recipe, *, sources: dict[str, OpenSource], store: Store) -> Tokenizer:
+    """The recipe's tokenizer, trained once for equal sources and settings."""
+    key = digest(
+        ["tokenizer", recipe.seed, recipe.tokenizer.plain(), recipe.template.plain(), {name: source.fingerprint() for name, source in sources.items()}]
+    )
+    folder = store.folder / f"tokenizer-{key}"
+    if not (folder / "done.json").exists():
+        tokenizer = build_tokenizer(recipe, sources)
+        folder.mkdir(parents=True, exist_ok=True)
+        tokenizer.save(folder)
+        write_json(folder / "done.json", {"size": tokenizer.size})
+        return tokenizer
+    return Tokenizer.load(folder)
+
+
+def fresh_model(recipe: Recipe, *, machine: Machine) -> VisionLanguageModel:
+    """The recipe's model before its first stage."""
+    options = BuildOptions(
+        attention=machine.attention, gradient_checkpointing=machine.gradient_checkpointing, compile=machine.compile, device=machine.device
+    )
+    return build_model(recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed, precision=recipe.precision, options=options)
+
+
+def run_stages(
+    recipe: Recipe, *, model: VisionLanguageModel, tokenizer: Tokenizer, sources: dict[str, OpenSource], machine: Machine, store: Store,
+    directory: RunDirectory, watcher: Watcher,
+) -> None:  # fmt: skip
+    """Train each stage, or take it from the store."""
+    identities = initial_identities(recipe)
+    for name, stage in recipe.stages.items():
+        identity = stage_identity(recipe, name, before=identities, tokenizer=tokenizer.fingerprint(), sources=sources)
+        with store.lock(identity):
+            reused = store.path(identity) is not None
+            if reused:
+                store.load(identity, components(model))
+            else:
+                train_one(
+                    recipe, name, identity=identity, model=model, tokenizer=tokenizer, sources=sources, machine=machine, store=store, watcher=watcher
+                )
+        own = directory.stage(name) / "summary.json"
+        mine = own.exists() and read_json(own)["identity"] == identity and not read_json(own)["reused"]
+        record = store.record(identity).model_copy(update={"reused": reused and not mine, "name": name})
+        own.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(store.folder / identity / "metrics.jsonl", own.parent / "metrics.jsonl")
+        write_json(own, record.model_dump(mode="json"))
+        watcher.stage_finished(name, record)
+        identities = identities_after(recipe, name, before=identities, identity=identity)
+
+
+def train_one(
+    recipe: Recipe, name: str, *, identity: str, model: VisionLanguageModel, tokenizer: Tokenizer, sources: dict[str, OpenSource],
+    machine: Machine, store: Store, watcher: Watcher,
+) -> None:  # fmt: skip
+    """Train one stage into the store."""
+    stage = recipe.stages[name]
+    drawn = {source: sources[source] for source, weight in stage.mixture.items() if weight > 0}
+    result = train_stage(
+        model, recipe=recipe, name=name, tokenizer=tokenizer, sources=drawn, machine=machine, folder=store.work(identity),
+        listener=lambda row, done: watcher.step(name, row, done),
+        on_ledger=lambda rows: watcher.stage_started(name, stage, rows),
+    )  # fmt: skip
+    counts = result.counts
+    record = StageRecord(
+        name=name, objective=stage.objective.kind, identity=identity, reused=False, steps=counts.steps, tokens=counts.tokens,
+        learned=counts.learned, visual=counts.visual, images=counts.images, documents=counts.documents,
+        loss_first=counts.loss_first or 0.0, loss_last=counts.loss_last, seconds=counts.seconds, cpu_seconds=counts.cpu_seconds,
+        ledger=result.ledger, refusals=result.refusals,
+    )  # fmt: skip
+    trained = {component: module for component, module in components(model).items() if component in stage.train and stage.train[component].mode == "full"}
+    store.finish(identity, parts=trained, record=record)
+
+
+def save_model(directory: RunDirectory, *, recipe: Recipe, model: VisionLanguageModel, tokenizer: Tokenizer) -> None:
+    """Write model/: one safetensors file a component, and the tokenizer."""
+    directory.model.mkdir(parents=True, exist_ok=True)
+    for component, module in components(model).items():
+        save_tensors(directory.model / f"{component}.safetensors", dict(module.state_dict()))
+    tokenizer.save(directory.model)

@@ -1,0 +1,81 @@
+"""The store of finished stages, by identity: a second run, or another arm of a study, does not train them again."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from safetensors.torch import load_file
+from torch import nn
+
+from vlmlab.errors import RunError
+from vlmlab.files import file_digest, read_json, write_json
+from vlmlab.records.run import StageRecord
+from vlmlab.training.checkpoint import load_into, save_tensors
+
+
+@contextlib.contextmanager
+def exclusive(path: Path, *, where: str, wait: bool) -> Iterator[None]:
+    """Hold a lock file. Without `wait`, RunError when another process holds it."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except BlockingIOError as error:
+            raise RunError(where, "another process is writing here; wait until it ends, or choose another --out") from error
+        yield
+
+
+class Store:
+    """A folder of finished stages: `IDENTITY/{component}.safetensors, metrics.jsonl, stage.json, manifest.json`."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def work(self, identity: str) -> Path:
+        """Where an unfinished stage keeps its checkpoints and metrics."""
+        return self.folder / f"{identity}.work"
+
+    def lock(self, identity: str) -> contextlib.AbstractContextManager[None]:
+        """Held while a stage trains, so that two runs never train the same stage at once: the second waits and reuses."""
+        return exclusive(self.folder / f"{identity}.lock", where=str(self.folder / identity), wait=True)
+
+    def path(self, identity: str) -> Path | None:
+        """The finished stage's folder, or None. A damaged one (a file whose hash differs) is removed and trained again."""
+        folder = self.folder / identity
+        manifest = folder / "manifest.json"
+        if not manifest.exists():
+            return None
+        files: dict[str, str] = read_json(manifest)["files"]
+        if all((folder / name).exists() and file_digest(folder / name) == value for name, value in files.items()):
+            return folder
+        shutil.rmtree(folder)
+        return None
+
+    def record(self, identity: str) -> StageRecord:
+        """The record of a finished stage."""
+        return StageRecord.model_validate_json((self.folder / identity / "stage.json").read_text(encoding="utf-8"))
+
+    def load(self, identity: str, parts: dict[str, nn.Module]) -> None:
+        """Load the components that the stage trained into the model."""
+        folder = self.folder / identity
+        for component, module in parts.items():
+            file = folder / f"{component}.safetensors"
+            if file.exists():
+                load_into(module, load_file(file), where=str(file))
+
+    def finish(self, identity: str, *, parts: dict[str, nn.Module], record: StageRecord) -> Path:
+        """Move a stage from its work folder into the store: weights of `parts`, metrics and record, manifest last."""
+        folder, work = self.folder / identity, self.work(identity)
+        folder.mkdir(parents=True, exist_ok=True)
+        for component, module in parts.items():
+            save_tensors(folder / f"{component}.safetensors", dict(module.state_dict()))
+        shutil.copyfile(work / "metrics.jsonl", folder / "metrics.jsonl")
+        write_json(folder / "stage.json", record.model_dump(mode="json"))
+        files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != "manifest.json"}
+        write_json(folder / "manifest.json", {"identity": identity, "files": files})
+        shutil.rmtree(work)
+        return folder
