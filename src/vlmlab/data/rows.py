@@ -67,7 +67,10 @@ def caption_document(row: CaptionRow, template: Template) -> Document:
     """Image, the caption's announcement (given), the caption (learned)."""
     if not row.text.strip():
         raise DataError(row.key, "the caption is empty; a caption needs text to learn")
-    return Document(row.key, (Image(row.picture), Text(template.caption, learn=False), Text(answer_text(row.text.strip(), template))))
+    return Document(
+        row.key,
+        (Image(row.picture), Text(template.caption, learn=False), Text(answer_text(row.text.strip(), template))),
+    )
 
 
 def interleaved_document(row: InterleavedRow) -> Document:
@@ -96,7 +99,9 @@ def dialogue_document(row: DialogueRow, template: Template) -> Document:
         raise DataError(row.key, "the dialogue has no turns")
     marks = sum(user.count(IMAGE_MARK) for user, _ in row.turns)
     if marks and marks != len(row.pictures):
-        raise DataError(row.key, f"the user texts hold {marks} {IMAGE_MARK} marks but the row has {len(row.pictures)} images")
+        raise DataError(
+            row.key, f"the user texts hold {marks} {IMAGE_MARK} marks but the row has {len(row.pictures)} images"
+        )
     parts: list[Part] = []
     if not marks:
         parts.extend(Image(picture) for picture in row.pictures)

@@ -42,7 +42,7 @@ class Model(Spec):
         return self
 
 
-def check_side(image: ImagePolicy, *, patch: int) -> None:
+def check_side(image: ImagePolicy, *, patch: int, where: str = "image") -> None:
     """Raise ValueError with the nearest sides that are whole patches.
 
     A published encoder may cut a ragged edge itself (384 px in patches of 14); our views never have one.
@@ -50,7 +50,7 @@ def check_side(image: ImagePolicy, *, patch: int) -> None:
     if image.side % patch:
         below, above = image.side // patch * patch, (image.side // patch + 1) * patch
         nearest = f"{below}, {above}" if below else f"{above}"
-        raise ValueError(f"image: side {image.side} is not a multiple of the patch size {patch}; nearest: {nearest}")
+        raise ValueError(f"{where}: side {image.side} is not a multiple of the patch size {patch}; nearest: {nearest}")
 
 
 class Recipe(Spec):
@@ -90,7 +90,7 @@ class Recipe(Spec):
                 if source not in self.data.sources:
                     raise ValueError(f"stages.{name}.mixture.{source}: no such source in data.sources{near(source, self.data.sources)}")
             if stage.image is not None:
-                check_side(stage.image, patch=self.model.vision.patch)
+                check_side(stage.image, patch=self.model.vision.patch, where=f"stages.{name}.image")
             if isinstance(stage.objective, Contrastive) and stage.trains("language"):
                 raise ValueError(f"stages.{name}.train.language: a contrastive stage has its own text tower and cannot train the language model")
             if not any(stage.trains(part) for part in ("vision", "connector", "language", "objective")):
@@ -98,6 +98,9 @@ class Recipe(Spec):
             limit = self.model.language.max_positions
             if not isinstance(stage.objective, Contrastive) and stage.batch.length > limit:
                 raise ValueError(f"stages.{name}.batch.length: {stage.batch.length} positions, but model.language.max_positions is {limit}")
+        for name, benchmark in self.evaluation.benchmarks.items():
+            if benchmark.image is not None:
+                check_side(benchmark.image, patch=self.model.vision.patch, where=f"evaluation.benchmarks.{name}.image")
         return self
 
     def image_policy(self, stage: Stage) -> ImagePolicy:

@@ -1,0 +1,62 @@
+"""The command line: one file a verb, imports inside the verbs, so that help and plan answer at once and without torch.
+
+Exit status: 0 done, 1 failed, 2 the user's mistake, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from vlmlab.cli.explain import explain_command
+from vlmlab.cli.plan import plan_command
+from vlmlab.errors import VlmlabError
+
+app = typer.Typer(
+    name="vlmlab",
+    help="A laboratory for vision-language models: declare a design, train it, evaluate it, report it.",
+    no_args_is_help=True,
+    add_completion=False,
+    rich_markup_mode=None,
+    pretty_exceptions_enable=False,
+)
+# A new verb is two lines: its import above and its registration here.
+app.command("plan")(plan_command)
+app.command("explain")(explain_command)
+
+_INTERRUPTED = 130
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from vlmlab import __version__
+
+        typer.echo(f"vlmlab {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+) -> None:
+    pass
+
+
+def main() -> None:
+    """Run the command line. A user's mistake is one message and status 2; our own mistakes keep their traceback."""
+    try:
+        app()
+    except VlmlabError as error:
+        print(f"vlmlab: {error}", file=sys.stderr)
+        sys.exit(2)
+    except SystemExit as stop:
+        # typer turns Ctrl-C into this exit.
+        if stop.code == _INTERRUPTED:
+            print("interrupted; run the same command again to continue", file=sys.stderr)
+        raise
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,108 @@
+"""Bad samples: skipped, counted and named, until there are too many of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from vlmlab.errors import DataError
+from vlmlab.recipe.source import BadSamples
+from vlmlab.records.run import Refusals
+
+SHARE_AFTER = 200
+"""Samples of a source that are read before the share of refused ones is judged."""
+
+NAMED = 5
+"""Refused samples that are named, in the record and in the error."""
+
+
+class Skipped(DataError):
+    """A good sample that the recipe's own limits leave out, such as a page with too many images.
+
+    It is counted and named, and many in a row stop the run, but it does not count against the share of bad samples.
+    """
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one sample was not used. `fatal` ends the run at once."""
+
+    key: str
+    reason: str
+    skipped: bool = False
+    fatal: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """How one source has fared; plain data, part of the loader's state."""
+
+    read: int = 0
+    refused: int = 0
+    bad: int = 0
+    """Refused and not merely skipped."""
+    in_a_row: int = 0
+    examples: tuple[tuple[str, str], ...] = ()
+    """(key, reason) of the first few."""
+
+
+@dataclass(slots=True)
+class Mishaps:
+    """The counts of every source, in the order of the draws, so that they are the same for any number of workers."""
+
+    policy: BadSamples
+    counts: dict[str, Count] = field(default_factory=dict)
+    last: dict[str, list[tuple[str, str]]] = field(default_factory=dict)
+
+    def used(self, source: str) -> None:
+        """Count a sample that was used."""
+        count = self.counts.get(source, Count())
+        self.counts[source] = Count(count.read + 1, count.refused, count.bad, 0, count.examples)
+
+    def refused(self, source: str, refusal: Refusal) -> None:
+        """Count a sample that was not; raises DataError, naming the last ones, when there are too many."""
+        if refusal.fatal:
+            raise DataError(refusal.key, refusal.reason)
+        count = self.counts.get(source, Count())
+        named = (refusal.key, refusal.reason)
+        examples = (*count.examples, named) if len(count.examples) < NAMED else count.examples
+        count = Count(
+            count.read + 1, count.refused + 1, count.bad + (not refusal.skipped), count.in_a_row + 1, examples
+        )
+        self.counts[source] = count
+        self.last[source] = [*self.last.get(source, []), named][-NAMED:]
+        if count.in_a_row > self.policy.in_a_row:
+            raise self._error(
+                source, f"{count.in_a_row} samples refused in a row; at most {self.policy.in_a_row} may be", "in_a_row"
+            )
+        if count.read >= SHARE_AFTER and count.bad > self.policy.share * count.read:
+            found = f"{count.bad} of {count.read} samples refused; at most a share of {self.policy.share:g} may be"
+            raise self._error(source, found, "share")
+
+    def _error(self, source: str, found: str, name: str) -> DataError:
+        listed = "".join(f"\n  {key}: {reason}" for key, reason in self.last[source])
+        return DataError(
+            f"data.sources.{source}",
+            f"{found}. Mend or remove them, or raise data.bad_samples.{name}. The last ones:{listed}",
+        )
+
+    def summary(self) -> dict[str, Refusals]:
+        """The record: by source, what was read and refused, and why."""
+        return {name: refusals(count) for name, count in self.counts.items()}
+
+
+def refusals(count: Count) -> Refusals:
+    """A count as it stands in the record of a stage."""
+    return Refusals(
+        read=count.read,
+        refused=count.refused,
+        examples=[{"key": key, "reason": reason} for key, reason in count.examples],
+    )
+
+
+def count_of(plain: Sequence[object]) -> Count:
+    """The Count of five plain JSON values, in the order of its fields."""
+    read, refused, bad, in_a_row, examples = plain
+    assert isinstance(read, int) and isinstance(refused, int) and isinstance(bad, int) and isinstance(in_a_row, int)
+    assert isinstance(examples, list | tuple)
+    return Count(read, refused, bad, in_a_row, tuple((str(key), str(reason)) for key, reason in examples))

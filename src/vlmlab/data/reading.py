@@ -1,0 +1,141 @@
+"""Reader: the number of a draw to an example or the reason why there is none. It runs in the workers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from vlmlab.data.document import Document
+from vlmlab.data.encode import EncodedImage, Encoder, Example, check_images, fit
+from vlmlab.data.mishaps import Refusal, Skipped
+from vlmlab.data.mixture import Mixture
+from vlmlab.data.pack import Packable
+from vlmlab.data.rows import as_document
+from vlmlab.data.sources.contract import OpenSource
+from vlmlab.errors import DataError
+from vlmlab.recipe.image import Grid
+from vlmlab.recipe.stage import Rows
+from vlmlab.recipe.tokenizer import Template
+
+CHUNK = 32
+"""Draws that a worker prepares at a time."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentImage:
+    """An EncodedImage with its view as an array."""
+
+    start: int
+    length: int
+    view: np.ndarray
+    grid: tuple[int, int]
+    key: str
+    marked: bool
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class SentExample:
+    """An example on its way between processes. Arrays are copied through the pipe; tensors would each take a file descriptor
+    and a place in shared memory, of which containers have little."""
+
+    key: str
+    ids: np.ndarray
+    learn: np.ndarray
+    images: tuple[SentImage, ...]
+
+    def received(self) -> Example:
+        return Example(
+            key=self.key,
+            ids=self.ids.tolist(),
+            learn=self.learn.tolist(),
+            images=tuple(
+                EncodedImage(
+                    image.start, image.length, torch.from_numpy(image.view), Grid(*image.grid), image.key, image.marked
+                )
+                for image in self.images
+            ),
+        )
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Sent:
+    """What became of one draw."""
+
+    number: int
+    source: str
+    outcome: SentExample | Refusal
+
+    def packable(self) -> Packable:
+        assert isinstance(self.outcome, SentExample), f"draw {self.number} was refused"
+        return Packable(number=self.number, source=self.source, example=self.outcome.received())
+
+
+class Reader(Dataset[list[Sent]]):
+    """Chunk number to the outcomes of its 32 draws; a function of the recipe and the number alone."""
+
+    def __init__(
+        self,
+        *,
+        mixture: Mixture,
+        sources: Mapping[str, OpenSource],
+        encoder: Encoder,
+        template: Template,
+        rows: Rows,
+        pairs: bool,
+    ) -> None:
+        self._mixture = mixture
+        self._sources = dict(sources)
+        self._encoder = encoder
+        self._template = template
+        self._rows = rows
+        self._pairs = pairs
+
+    def __getitem__(self, index: int) -> list[Sent]:
+        return [self.read(number) for number in range(index * CHUNK, (index + 1) * CHUNK)]
+
+    def read(self, number: int) -> Sent:
+        """One draw. What is wrong with a sample is returned, not raised, so that it reaches the count in order."""
+        draw = self._mixture.draw(number)
+        where = f"{draw.source}#{draw.index}"
+        try:
+            document = as_document(self._sources[draw.source].row(draw.index), self._template)
+            outcome = self._encode(document)
+        except Skipped as error:
+            outcome = Refusal(error.where or where, error.problem, skipped=True)
+        except DataError as error:
+            outcome = Refusal(error.where or where, error.problem)
+        return Sent(number, draw.source, outcome)
+
+    def _encode(self, document: Document) -> SentExample | Refusal:
+        key = document.key
+        # Before anything is decoded: pages with a hundred images exist.
+        check_images(document, images=self._rows.images)
+        example = self._encoder.encode(document)
+        try:
+            fitted = fit(example, self._rows.length, self._rows.long_documents, key)
+        except DataError as error:
+            return Refusal(error.where, error.problem, fatal=self._rows.long_documents == "refuse")
+        if fitted is None:
+            return Refusal(
+                key, f"{len(example)} positions, but a row has {self._rows.length} (batch.length)", skipped=True
+            )
+        if not any(fitted.learn):
+            raise DataError(key, "the document has nothing to learn; expected at least one learned text")
+        if self._pairs and len(fitted.images) != 1:
+            raise DataError(
+                key,
+                f"a contrastive pair needs exactly one image and a text; the document has {len(fitted.images)} images",
+            )
+        return SentExample(
+            key=key,
+            ids=np.array(fitted.ids, dtype=np.int32),
+            learn=np.array(fitted.learn, dtype=np.bool_),
+            images=tuple(
+                SentImage(image.start, image.length, image.view.numpy(), tuple(image.grid), image.key, image.marked)
+                for image in fitted.images
+            ),
+        )

@@ -1,0 +1,171 @@
+"""Parquet with the columns of published datasets: OBELICS, The Cauldron, captioned images."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from vlmlab.data.document import EncodedPicture, Picture
+from vlmlab.data.mishaps import Skipped
+from vlmlab.data.rows import CaptionRow, DialogueRow, InterleavedRow, Row
+from vlmlab.data.sources.files import LocalFile, content_hash, find_files, place_in
+from vlmlab.errors import DataError
+from vlmlab.files import digest
+from vlmlab.recipe.source import ParquetSource
+
+if TYPE_CHECKING:
+    import pyarrow
+
+COLUMNS = {"obelics": ("images", "texts"), "cauldron": ("images", "texts"), "caption": ("image", "text")}
+
+CACHED_GROUPS = 8
+"""Row groups that are kept. A shuffled order visits groups at random, so small groups (some 100 rows) read much faster."""
+
+
+class ParquetRows:
+    """Rows of parquet files, read a row group at a time. Needs pyarrow (pip install vlmlab[data])."""
+
+    def __init__(self, spec: ParquetSource, *, name: str, root: Path) -> None:
+        self._spec = spec
+        self._name = name
+        self._files = find_files(spec.path, where=f"data.sources.{name}.path", root=root)
+        # (file, row group) of every group, and the first row of each.
+        self._groups: list[tuple[int, int]] = []
+        counts: list[int] = []
+        self._file_first: list[int] = []
+        for number, file in enumerate(self._files):
+            self._file_first.append(sum(counts))
+            sizes = _group_sizes(file, spec)
+            self._groups += [(number, group) for group in range(len(sizes))]
+            counts += sizes
+        self._first = np.cumsum([0, *counts])
+        self._cache: OrderedDict[int, pyarrow.Table] = OrderedDict()
+        if not len(self):
+            raise DataError(
+                f"data.sources.{name}", f"the source is empty ({self._files[0].path}); expected at least one row"
+            )
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def row(self, index: int) -> Row:
+        assert 0 <= index < len(self)
+        group = int(np.searchsorted(self._first, index, side="right")) - 1
+        number = self._groups[group][0]
+        key = f"{self._name}/{self._files[number].name}#{index - self._file_first[number]}"
+        value = self._table(group).slice(index - int(self._first[group]), 1).to_pylist()[0]
+        match self._spec.form:
+            case "obelics":
+                return self._obelics(value, key=key)
+            case "cauldron":
+                return self._cauldron(value, key=key)
+            case "caption":
+                if not isinstance(value["text"], str):
+                    raise DataError(key, "column text is null; expected a text")
+                return CaptionRow(key, _picture(value["image"], key=f"{key}.0"), value["text"])
+
+    def find(self, key: str) -> int:
+        number, place = place_in(key, name=self._name, files=self._files)
+        stop = [*self._file_first[1:], len(self)][number]
+        if self._file_first[number] + place >= stop:
+            raise DataError(key, f"no such sample; the file has {stop - self._file_first[number]}")
+        return self._file_first[number] + place
+
+    def fingerprint(self) -> str:
+        return digest(["parquet", self._spec.form, self._spec.max_images, content_hash(self._files)])
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A worker reads its own row groups; tables are not worth sending.
+        return {**self.__dict__, "_cache": OrderedDict()}
+
+    def _table(self, group: int) -> pyarrow.Table:
+        known = self._cache.get(group)
+        if known is not None:
+            self._cache.move_to_end(group)
+            return known
+        from pyarrow import parquet
+
+        number, inside = self._groups[group]
+        with parquet.ParquetFile(self._files[number].path, pre_buffer=False) as file:
+            # One thread: arrow's pool does not survive the fork into a worker.
+            table = file.read_row_group(inside, columns=list(COLUMNS[self._spec.form]), use_threads=False)
+        self._cache[group] = table
+        if len(self._cache) > CACHED_GROUPS:
+            self._cache.popitem(last=False)
+        return table
+
+    def _check_images(self, found: int, *, key: str) -> None:
+        limit = self._spec.max_images
+        if found > limit:
+            raise Skipped(key, f"the document has {found} images; at most {limit} are wanted (max_images)")
+
+    def _obelics(self, value: dict[str, Any], *, key: str) -> InterleavedRow:
+        images, texts = value["images"], value["texts"]
+        if images is None or texts is None or len(images) != len(texts):
+            found = f"{0 if images is None else len(images)} images and {0 if texts is None else len(texts)} texts"
+            raise DataError(
+                key, f"found {found}; expected two lists of one length with either an image or a text at every place"
+            )
+        self._check_images(sum(image is not None for image in images), key=key)
+        items: list[str | Picture] = []
+        for slot, (image, text) in enumerate(zip(images, texts, strict=True)):
+            if image is not None:
+                items.append(_picture(image, key=f"{key}.{slot}"))
+            elif text is not None:
+                items.append(text)
+        return InterleavedRow(key, tuple(items))
+
+    def _cauldron(self, value: dict[str, Any], *, key: str) -> DialogueRow:
+        images = value["images"] or []
+        self._check_images(len(images), key=key)
+        turns: list[tuple[str, str]] = []
+        for number, turn in enumerate(value["texts"] or []):
+            user, assistant = (turn or {}).get("user"), (turn or {}).get("assistant")
+            if not isinstance(user, str) or not isinstance(assistant, str):
+                raise DataError(key, f"turn {number} of column texts has no text in user and assistant")
+            turns.append((user, assistant))
+        return DialogueRow(
+            key, tuple(_picture(image, key=f"{key}.{slot}") for slot, image in enumerate(images)), tuple(turns)
+        )
+
+
+def _picture(value: object, *, key: str) -> EncodedPicture:
+    data = value.get("bytes") if isinstance(value, dict) else value
+    if isinstance(data, bytes):
+        return EncodedPicture(key, data)
+    found = data if isinstance(data, str) else value.get("path") if isinstance(value, dict) else value
+    raise DataError(
+        key,
+        f"the image is {str(found)[:100]!r} instead of bytes; images must be materialised first (download them into the parquet)",
+    )
+
+
+def _group_sizes(file: LocalFile, spec: ParquetSource) -> list[int]:
+    """Rows of each row group, once the file has shown that it is of the expected form."""
+    try:
+        import pyarrow
+        from pyarrow import parquet
+    except ImportError as error:
+        raise DataError(str(file.path), "reading parquet needs pyarrow; pip install vlmlab[data]") from error
+    try:
+        with parquet.ParquetFile(file.path, pre_buffer=False) as opened:
+            schema, metadata = opened.schema_arrow, opened.metadata
+    except pyarrow.ArrowInvalid as error:
+        raise DataError(str(file.path), f"no parquet file, or a truncated one ({error}); fetch it again") from error
+    expected = COLUMNS[spec.form]
+    if not set(expected) <= set(schema.names):
+        raise DataError(
+            str(file.path),
+            f"found the columns {', '.join(schema.names)}; form {spec.form} expects {' and '.join(expected)}",
+        )
+    kind = schema.field(expected[0]).type
+    inner = kind.value_type if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) else kind
+    if pyarrow.types.is_string(inner) or pyarrow.types.is_large_string(inner):
+        raise DataError(
+            str(file.path),
+            f"column {expected[0]} holds text (URLs?); expected bytes: images must be materialised first (download them into the parquet)",
+        )
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]

@@ -1,0 +1,126 @@
+"""Tar shards of images with a caption beside each (the layout of img2dataset)."""
+
+from __future__ import annotations
+
+import json
+import posixpath
+import tarfile
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from vlmlab.data.document import EncodedPicture
+from vlmlab.data.rows import CaptionRow
+from vlmlab.data.sources.files import LocalFile, content_hash, find_files, place_in
+from vlmlab.errors import DataError
+from vlmlab.files import digest
+from vlmlab.recipe.source import WebdatasetSource
+
+IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif")
+CAPTION_FIELDS = ("caption", "text")
+
+
+@dataclass(slots=True)
+class _Sample:
+    """Where the members of one sample stand in their shard: extension to (offset, size)."""
+
+    name: str
+    members: dict[str, tuple[int, int]] = field(default_factory=dict)
+
+
+class WebdatasetRows:
+    """Captioned images in plain tars. Opening reads the headers once; members are then read at their places.
+
+    A sample is what shares a path up to the first dot of the file name: a/000017.jpg with a/000017.txt, or with
+    a/000017.json that has a field `caption` or `text`.
+    """
+
+    def __init__(self, spec: WebdatasetSource, *, name: str, root: Path) -> None:
+        self._name = name
+        self._files = find_files(spec.path, where=f"data.sources.{name}.path", root=root)
+        self._shards = [_index(file) for file in self._files]
+        self._first = np.cumsum([0, *(len(shard) for shard in self._shards)])
+        if not len(self):
+            raise DataError(
+                f"data.sources.{name}",
+                f"the source is empty ({self._files[0].path}); expected tars of KEY.jpg with KEY.txt or KEY.json",
+            )
+
+    def __len__(self) -> int:
+        return int(self._first[-1])
+
+    def row(self, index: int) -> CaptionRow:
+        assert 0 <= index < len(self)
+        shard = int(np.searchsorted(self._first, index, side="right")) - 1
+        place = index - int(self._first[shard])
+        file, sample = self._files[shard], self._shards[shard][place]
+        key = f"{self._name}/{file.name}#{place}"
+        image = next((sample.members[kind] for kind in IMAGES if kind in sample.members), None)
+        if image is None:
+            found = ", ".join(sample.members)
+            raise DataError(key, f"{sample.name} has no image beside {found}; expected one of {', '.join(IMAGES)}")
+        return CaptionRow(key, EncodedPicture(f"{key}.0", file.read(*image)), _caption(file, sample, key=key))
+
+    def find(self, key: str) -> int:
+        shard, place = place_in(key, name=self._name, files=self._files)
+        if place >= len(self._shards[shard]):
+            raise DataError(key, f"no such sample; the shard has {len(self._shards[shard])}")
+        return int(self._first[shard]) + place
+
+    def fingerprint(self) -> str:
+        return digest(["webdataset", content_hash(self._files)])
+
+
+def _caption(file: LocalFile, sample: _Sample, *, key: str) -> str:
+    try:
+        if "txt" in sample.members:
+            return file.read(*sample.members["txt"]).decode("utf-8")
+        if "json" in sample.members:
+            value = json.loads(file.read(*sample.members["json"]))
+            for name in CAPTION_FIELDS:
+                if isinstance(value, dict) and isinstance(value.get(name), str):
+                    return value[name]
+            raise DataError(key, f"{sample.name}.json has no text in {' or '.join(CAPTION_FIELDS)}")
+    except ValueError as error:
+        raise DataError(
+            key, f"the caption of {sample.name} is broken ({error}); expected UTF-8 text or a JSON object"
+        ) from error
+    raise DataError(
+        key, f"{sample.name} has no caption beside {', '.join(sample.members)}; expected {sample.name}.txt or .json"
+    )
+
+
+def _index(file: LocalFile) -> list[_Sample]:
+    """The samples of a shard, in order of their first member."""
+    samples: dict[str, _Sample] = {}
+    try:
+        with tarfile.open(file.path, mode="r:") as tar:
+            for member in tar:
+                _check_name(member.name, file=file)
+                if not member.isfile():
+                    continue
+                folder, base = posixpath.split(member.name)
+                stem, _, kind = base.partition(".")
+                name = posixpath.join(folder, stem)
+                if stem and kind:
+                    samples.setdefault(name, _Sample(name)).members[kind.lower()] = (member.offset_data, member.size)
+    except (tarfile.TarError, EOFError) as error:
+        raise DataError(
+            str(file.path), f"no plain tar, or a truncated one ({error}); expected an uncompressed .tar"
+        ) from error
+    size = file.path.stat().st_size
+    for sample in samples.values():
+        if any(offset + length > size for offset, length in sample.members.values()):
+            raise DataError(
+                str(file.path), f"truncated: {sample.name} ends beyond the file's {size} bytes; fetch it again"
+            )
+    return list(samples.values())
+
+
+def _check_name(name: str, *, file: LocalFile) -> None:
+    if name.startswith("/") or ".." in name.split("/"):
+        raise DataError(
+            str(file.path),
+            f"member {name!r} climbs out of the archive; expected relative paths, and such a shard is not to be trusted",
+        )

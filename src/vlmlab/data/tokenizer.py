@@ -1,0 +1,234 @@
+"""Tokenizer: text to ids. Six tokens have a meaning of their own, and no text can ever spell one of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import tokenizers
+from tokenizers import decoders, models, pre_tokenizers, trainers
+
+from vlmlab.data.document import Text
+from vlmlab.data.rows import as_document
+from vlmlab.data.sources.contract import OpenSource
+from vlmlab.errors import DataError
+from vlmlab.files import digest, read_json, write_json, write_text
+from vlmlab.random_streams import stream
+from vlmlab.recipe.recipe import NUM_ADDED_TOKENS, Recipe
+from vlmlab.recipe.tokenizer import PretrainedTokenizer, Template, TrainedBPE
+
+NAMES = ("<pad>", "<bos>", "<eos>", "<image>", "<image_start>", "<image_end>")
+"""The special tokens, in the order of their ids in a tokenizer that we train."""
+
+_TOKENIZER_FILE = "tokenizer.json"
+_SPECIAL_FILE = "special_tokens.json"
+
+
+@dataclass(frozen=True, slots=True)
+class SpecialIds:
+    """Ids of the special tokens. A published tokenizer without a begin or padding token uses its end token for them."""
+
+    pad: int
+    bos: int
+    eos: int
+    image: int
+    image_start: int
+    image_end: int
+
+
+class Tokenizer:
+    """Ordinary text to ids and back.
+
+    `size` is the number of rows of the embedding table whose ids may occur. The three image tokens are not part of the text
+    tokenizer at all: they are ids that only the encoder writes.
+    """
+
+    def __init__(self, inner: tokenizers.Tokenizer, *, special: SpecialIds, size: int) -> None:
+        self._inner = inner
+        # A literal "<image>" or "<|endoftext|>" in a text is characters, never the token.
+        self._inner.encode_special_tokens = True
+        self._inner.no_truncation()
+        self._inner.no_padding()
+        self._special = special
+        self.size = size
+        self.pad = special.pad
+        self.bos = special.bos
+        self.eos = special.eos
+        self.image = special.image
+        self.image_start = special.image_start
+        self.image_end = special.image_end
+        self._names = {special.image: NAMES[3], special.image_start: NAMES[4], special.image_end: NAMES[5]}
+        assert len(self._names) == NUM_ADDED_TOKENS
+
+    def encode(self, text: str) -> list[int]:
+        """Ids of ordinary text, without begin or end token."""
+        return self._inner.encode(text, add_special_tokens=False).ids
+
+    def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
+        """`encode` of each text."""
+        return [encoding.ids for encoding in self._inner.encode_batch(list(texts), add_special_tokens=False)]
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """The text of ids; special tokens have none."""
+        return self._inner.decode([number for number in ids if number not in self._names], skip_special_tokens=True)
+
+    def token_text(self, token: int) -> str:
+        """One token as people may read it: its text, the name of a special token, or a rest of bytes as the tokenizer writes it."""
+        if token in self._names:
+            return self._names[token]
+        name = self._inner.id_to_token(token)
+        if name is None:
+            return f"<unused {token}>"
+        text = self._inner.decode([token], skip_special_tokens=True)
+        return text if text and "\ufffd" not in text else name
+
+    def fingerprint(self) -> str:
+        """A hash of everything that `encode` depends on, and of the special ids."""
+        return digest([self._inner.to_str(), self._plain()])
+
+    def _plain(self) -> dict[str, int]:
+        special = self._special
+        values = (special.pad, special.bos, special.eos, special.image, special.image_start, special.image_end)
+        return {**dict(zip(NAMES, values, strict=True)), "size": self.size}
+
+    def save(self, folder: Path) -> None:
+        """Write tokenizer.json (any Hugging Face fast tokenizer reads it) and special_tokens.json."""
+        write_text(folder / _TOKENIZER_FILE, self._inner.to_str(pretty=True))
+        write_json(folder / _SPECIAL_FILE, self._plain())
+
+    @classmethod
+    def load(cls, folder: Path) -> Tokenizer:
+        """Read what `save` wrote."""
+        for name in (_TOKENIZER_FILE, _SPECIAL_FILE):
+            if not (folder / name).is_file():
+                raise DataError(str(folder), f"no {name} here; expected a folder that Tokenizer.save wrote")
+        return _restore((folder / _TOKENIZER_FILE).read_text(encoding="utf-8"), read_json(folder / _SPECIAL_FILE))
+
+    def __reduce__(self) -> tuple[object, ...]:
+        # The inner tokenizer forgets `encode_special_tokens` when it is pickled.
+        return _restore, (self._inner.to_str(), self._plain())
+
+
+def _restore(text: str, plain: Mapping[str, int]) -> Tokenizer:
+    return Tokenizer(
+        tokenizers.Tokenizer.from_str(text), special=SpecialIds(*(plain[name] for name in NAMES)), size=plain["size"]
+    )
+
+
+def build_tokenizer(recipe: Recipe, sources: Mapping[str, OpenSource]) -> Tokenizer:
+    """The recipe's tokenizer: trained on `sources`, or read from a folder or the hub (then `sources` are not read)."""
+    match recipe.tokenizer:
+        case TrainedBPE():
+            return train_bpe(recipe.tokenizer, template=recipe.template, sources=sources)
+        case PretrainedTokenizer():
+            vocabulary = recipe.model.language.vocabulary
+            assert vocabulary is not None, "the recipe checks this"
+            return read_pretrained(recipe.tokenizer, vocabulary=vocabulary)
+
+
+def train_bpe(spec: TrainedBPE, *, template: Template, sources: Mapping[str, OpenSource]) -> Tokenizer:
+    """A byte-level BPE with single digits, trained on documents drawn evenly from the sources.
+
+    The draw does not depend on the recipe's seed: replicates share their tokenizer, so that likelihoods of texts compare.
+    With little text there may be fewer tokens than `spec.vocabulary`; the rest of the table is then unused.
+    """
+    if not sources:
+        raise DataError(
+            "data.sources", "there is no source to train the tokenizer on; name one, or a published tokenizer"
+        )
+    texts = list(training_texts(spec, template=template, sources=sources))
+    if not texts:
+        raise DataError(
+            "data.sources", "no source has any text to train the tokenizer on; expected at least one readable document"
+        )
+    inner = tokenizers.Tokenizer(models.BPE())
+    inner.pre_tokenizer = pre_tokenizers.Sequence(
+        [pre_tokenizers.Digits(individual_digits=True), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+    )
+    inner.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=spec.vocabulary,
+        special_tokens=list(NAMES),
+        initial_alphabet=sorted(pre_tokenizers.ByteLevel.alphabet()),
+        show_progress=False,
+    )
+    inner.train_from_iterator(texts, trainer=trainer, length=len(texts))
+    return Tokenizer(inner, special=SpecialIds(0, 1, 2, 3, 4, 5), size=spec.vocabulary)
+
+
+def training_texts(spec: TrainedBPE, *, template: Template, sources: Mapping[str, OpenSource]) -> Iterator[str]:
+    """The learned and given texts of up to spec.documents documents, an equal share from each source (all of a smaller one)."""
+    share = -(-spec.documents // len(sources))
+    for name, source in sources.items():
+        size = len(source)
+        count = min(share, size)
+        chosen = stream(0, "tokenizer", name).choice(size, size=count, replace=False) if count < size else range(size)
+        for index in chosen:
+            try:
+                document = as_document(source.row(int(index)), template)
+            except DataError:
+                # Bad samples are counted where they are trained on; here they only have nothing to say.
+                continue
+            yield from (part.text for part in document.parts if isinstance(part, Text))
+
+
+def read_pretrained(spec: PretrainedTokenizer, *, vocabulary: int) -> Tokenizer:
+    """A published tokenizer. Our three tokens take the ids after the model's `vocabulary` rows, padding rows included."""
+    files = _local_files(spec) if Path(spec.name).is_dir() else _hub_files(spec)
+    where = f"tokenizer {spec.name}"
+    inner = tokenizers.Tokenizer.from_str(files[_TOKENIZER_FILE].read_text(encoding="utf-8"))
+    if inner.get_vocab_size() > vocabulary:
+        raise DataError(
+            where,
+            f"it has {inner.get_vocab_size()} tokens but model.language.vocabulary is {vocabulary}; they do not belong together",
+        )
+    names: dict[str, str] = {}
+    for file in ("special_tokens_map.json", "tokenizer_config.json"):
+        if file in files:
+            settings = json.loads(files[file].read_text(encoding="utf-8"))
+            names |= {
+                kind: name for kind in ("bos", "eos", "pad") if (name := _token_name(settings.get(f"{kind}_token")))
+            }
+
+    def token(kind: str, fallback: int | None) -> int:
+        number = inner.token_to_id(names[kind]) if kind in names else fallback
+        if number is None:
+            raise DataError(
+                where,
+                f"its {kind} token is {names.get(kind, 'not named')}; expected a token of tokenizer.json, see tokenizer_config.json",
+            )
+        return number
+
+    eos = token("eos", None)
+    special = SpecialIds(token("pad", eos), token("bos", eos), eos, vocabulary, vocabulary + 1, vocabulary + 2)
+    return Tokenizer(inner, special=special, size=vocabulary + NUM_ADDED_TOKENS)
+
+
+def _token_name(value: object) -> str | None:
+    """Settings files write a token as text or as {"content": text, ...}."""
+    if isinstance(value, dict):
+        value = value.get("content")
+    return value if isinstance(value, str) else None
+
+
+def _local_files(spec: PretrainedTokenizer) -> dict[str, Path]:
+    folder = Path(spec.name)
+    if not (folder / _TOKENIZER_FILE).is_file():
+        raise DataError(
+            "tokenizer.name", f"folder {spec.name} has no {_TOKENIZER_FILE}; expected a fast tokenizer of Hugging Face"
+        )
+    return {path.name: path for path in folder.glob("*.json")}
+
+
+def _hub_files(spec: PretrainedTokenizer) -> dict[str, Path]:
+    from vlmlab.data.sources.hub import fetch_hub
+
+    names = (_TOKENIZER_FILE, "tokenizer_config.json", "special_tokens_map.json")
+    folder = fetch_hub(spec.name, kind="model", revision=spec.revision, patterns=names, where="tokenizer.name")
+    if not (folder / _TOKENIZER_FILE).is_file():
+        raise DataError(
+            "tokenizer.name", f"{spec.name} has no {_TOKENIZER_FILE}; expected a fast tokenizer of Hugging Face"
+        )
+    return {name: folder / name for name in names if (folder / name).is_file()}

@@ -1,0 +1,65 @@
+"""From specs to modules."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+
+from vlmlab.models.attention import KernelChoice, register_attention
+from vlmlab.models.connectors.build import build_connector
+from vlmlab.models.initialise import initialise
+from vlmlab.models.language.build import build_causal
+from vlmlab.models.language.causal import CausalLanguageModel
+from vlmlab.models.model import Precision, VisionLanguageModel
+from vlmlab.models.vision.backbone import VisionBackbone
+from vlmlab.models.vision.build import build_encoder
+from vlmlab.recipe.recipe import Model
+
+
+@dataclass(frozen=True, slots=True)
+class BuildOptions:
+    """What a machine says about a model; none of it may change a result beyond rounding."""
+
+    attention: KernelChoice = "auto"
+    gradient_checkpointing: bool = False
+    compile: bool = False
+    device: str = "cpu"
+
+
+def build_model(
+    model: Model, *, vocabulary: int, seed: int, precision: Precision, options: BuildOptions | None = None
+) -> VisionLanguageModel:
+    """The model of a recipe, with float32 parameters, on `options.device`.
+
+    Fresh parts are drawn on the CPU from (seed, name). On the meta device nothing is drawn and nothing is loaded.
+    Raises RecipeError where published weights do not fit the recipe's numbers.
+    """
+    options = BuildOptions() if options is None else options
+    register_attention()
+    vision = VisionBackbone(
+        build_encoder(model.vision, seed=seed, device=options.device),
+        model.vision,
+        gradient_checkpointing=options.gradient_checkpointing,
+    )
+    language = CausalLanguageModel(
+        build_causal(model.language, vocabulary=vocabulary, seed=seed, device=options.device),
+        model.language,
+        attention=options.attention,
+        gradient_checkpointing=options.gradient_checkpointing,
+    )
+    with torch.device("meta" if options.device == "meta" else "cpu"):
+        connector = build_connector(model.connector, vision_width=model.vision.width, language=model.language)
+    if options.device != "meta":
+        initialise(connector, seed=seed, prefix="connector")
+    built = VisionLanguageModel(model, vision=vision, connector=connector, language=language, precision=precision)
+    if options.compile and options.device != "meta":
+        for block in (*vision.blocks, *language.blocks):
+            block.compile()
+    return built.to(options.device)
+
+
+def components(model: VisionLanguageModel) -> dict[str, nn.Module]:
+    """The parts that a stage names in `train`."""
+    return {"vision": model.vision, "connector": model.connector, "language": model.language}

@@ -1,0 +1,101 @@
+"""Cross-entropy at learned positions only, with the logits of one chunk in memory at a time."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from vlmlab.batch import IGNORED
+
+if TYPE_CHECKING:
+    from vlmlab.models.model import VisionLanguageModel
+
+
+@dataclass(frozen=True, slots=True)
+class Loss:
+    """A sum and the number of terms it is to be divided by (learned tokens or pairs), globally over a step."""
+
+    total: Tensor
+    count: int
+
+
+class _TakeRows(torch.autograd.Function):
+    """Rows of a matrix, each taken at most once: the backward pass copies instead of adding row by row."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, index: Tensor) -> Tensor:
+        ctx.save_for_backward(index)
+        ctx.rows = states.shape[0]
+        return states.index_select(0, index)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
+        (index,) = ctx.saved_tensors
+        return gradient.new_zeros(ctx.rows, gradient.shape[1]).index_copy_(0, index, gradient), None
+
+
+class _ChunkedCrossEntropy(torch.autograd.Function):
+    """Sum of -log softmax(states @ weight.T)[target]. Gradients are formed in the forward pass, chunk by chunk, so
+    that no logits outlive their chunk and none are computed twice (as liger-kernel does)."""
+
+    @staticmethod
+    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
+        needs_states, needs_weight = ctx.needs_input_grad[:2]
+        wide = torch.promote_types(dtype, torch.float32)
+        narrow_weight = weight.to(dtype)
+        total = torch.zeros((), dtype=wide, device=states.device)
+        states_gradient = torch.empty_like(states) if needs_states else None
+        weight_gradient = torch.zeros_like(weight) if needs_weight else None
+        for start in range(0, states.shape[0], chunk):
+            rows = slice(start, start + chunk)
+            part, target = states[rows].to(dtype), targets[rows, None]
+            logits = torch.mm(part, narrow_weight.t()).to(wide)
+            normaliser = torch.logsumexp(logits, dim=1, keepdim=True)
+            total += (normaliser - logits.gather(1, target)).sum()
+            if not (needs_states or needs_weight):
+                continue
+            logits.sub_(normaliser).exp_()
+            logits.scatter_add_(1, target, logits.new_full(target.shape, -1.0))
+            slope = logits.to(dtype)
+            if states_gradient is not None:
+                states_gradient[rows] = torch.mm(slope, narrow_weight)
+            if weight_gradient is not None:
+                weight_gradient += torch.mm(slope.t(), part)
+        ctx.save_for_backward(states_gradient, weight_gradient)
+        return total
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        states_gradient, weight_gradient = ctx.saved_tensors
+        return (
+            None if states_gradient is None else states_gradient * gradient.to(states_gradient.dtype),
+            None if weight_gradient is None else weight_gradient * gradient.to(weight_gradient.dtype),
+            None,
+            None,
+            None,
+        )
+
+
+def chunked_cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
+    """Sum of the cross-entropies of `states` (n, width) against `targets` (n,) under the output layer `weight`.
+
+    Products run in autocast's type where it is on, the softmax in float32 at least.
+    """
+    device = states.device.type
+    dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else states.dtype
+    with torch.autocast(device, enabled=False):
+        return _ChunkedCrossEntropy.apply(states, weight, targets, chunk, dtype)
+
+
+def next_token_loss(model: VisionLanguageModel, hidden: Tensor, targets: Tensor, *, chunk: int) -> Loss:
+    """Negative log-likelihood in nats, summed over the positions whose target is not IGNORED.
+
+    `hidden` is (rows, length, width), `targets` int64 (rows, length); `chunk` bounds how many positions have logits at once.
+    """
+    index = torch.nonzero(targets.reshape(-1) != IGNORED).squeeze(1)
+    states = _TakeRows.apply(hidden.reshape(-1, hidden.shape[-1]), index)
+    total = chunked_cross_entropy(states, model.language.head_weight, targets.reshape(-1)[index], chunk=chunk)
+    return Loss(total, index.numel())
