@@ -84,7 +84,7 @@ def micro_recipe(**changes: Any) -> Recipe:
 
 def loaded(recipe: Recipe) -> LoadedRecipe:
     """A recipe as if it came from a file."""
-    return LoadedRecipe(recipe=recipe, text=json.dumps(recipe.plain()), base=None, base_name=None, path=Path("micro.yaml"))
+    return LoadedRecipe(recipe=recipe, text=json.dumps(recipe.plain()), base=None, base_name=None, path=Path("micro.yaml"), tree=recipe.plain())
 
 
 def micro_machine(folder: Path, **changes: Any) -> Machine:

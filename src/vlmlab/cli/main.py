@@ -10,8 +10,13 @@ from typing import Annotated
 
 import typer
 
+from vlmlab.cli.evaluate import evaluate_command
 from vlmlab.cli.explain import explain_command
+from vlmlab.cli.look import look_command
 from vlmlab.cli.plan import plan_command
+from vlmlab.cli.report import report_command
+from vlmlab.cli.run import demo_command, run_command
+from vlmlab.cli.world import world_command
 from vlmlab.errors import VlmlabError
 
 app = typer.Typer(
@@ -23,8 +28,14 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 # A new verb is two lines: its import above and its registration here.
+app.command("demo")(demo_command)
+app.command("run")(run_command)
+app.command("evaluate")(evaluate_command)
+app.command("report")(report_command)
 app.command("plan")(plan_command)
+app.command("look")(look_command)
 app.command("explain")(explain_command)
+app.command("world")(world_command)
 
 _INTERRUPTED = 130
 

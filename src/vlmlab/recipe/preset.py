@@ -20,10 +20,14 @@ def presets() -> dict[str, dict[str, dict[str, Any]]]:
 
 def expand_preset(component: str, value: Any) -> Any:
     """Fill the fields that `value` leaves out from the preset it names. Fields that it gives win."""
-    if not isinstance(value, dict) or value.get("preset") is None:
+    if not isinstance(value, dict):
         return value
-    known = presets()[component]
-    name = value["preset"]
-    if name not in known:
-        raise ValueError(f"preset {name!r} is not known{near(str(name), known)}")
-    return known[name] | value
+    fields = value
+    if value.get("preset") is not None:
+        known = presets()[component]
+        name = value["preset"]
+        if name not in known:
+            raise ValueError(f"preset {name!r} is not known{near(str(name), known)}")
+        fields = known[name] | value
+    # What a before-validator returns is no longer JSON to pydantic, and strict fields then want tuples, not lists.
+    return {field: tuple(item) if isinstance(item, list) else item for field, item in fields.items()}

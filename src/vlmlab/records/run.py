@@ -25,7 +25,7 @@ from pydantic import BaseModel, ConfigDict
 class Record(BaseModel):
     """A frozen record; unknown fields are refused."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", defer_build=True)
 
 
 class Provenance(Record):

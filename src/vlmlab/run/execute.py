@@ -86,8 +86,8 @@ def run_recipe(loaded: LoadedRecipe, *, machine: Machine, out: Path | None = Non
                 progress=watcher.evaluating,
             )  # fmt: skip
         spent, spent_cpu = time.perf_counter() - started, cpu_seconds() - started_cpu
-        directory.finish(recipe=recipe, finished=now(), seconds=spent, cpu_seconds=spent_cpu)
         write_report(directory.path)
+        directory.finish(recipe=recipe, finished=now(), seconds=spent, cpu_seconds=spent_cpu)
     return directory.path
 
 
