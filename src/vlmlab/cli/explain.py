@@ -8,7 +8,9 @@ import typer
 
 
 def explain_command(
-    path: Annotated[str, typer.Argument(metavar="[PATH]", help="A dotted path, as in model.connector or machine.attention.")] = "",
+    path: Annotated[
+        str, typer.Argument(metavar="[PATH]", help="A dotted path, as in model.connector or machine.attention.")
+    ] = "",
     everything: Annotated[bool, typer.Option("--all", help="The whole reference page, as Markdown.")] = False,
 ) -> None:
     """Type, default, allowed values and meaning of a recipe's or machine's field."""

@@ -10,10 +10,16 @@ from typing import Annotated
 import typer
 
 RecipeArgument = Annotated[str, typer.Argument(metavar="RECIPE", help="A recipe file, or the name of one in recipes/.")]
-MachineOption = Annotated[str, typer.Option("--machine", metavar="NAME", help="A machine file, or the name of one in machines/.")]
+MachineOption = Annotated[
+    str, typer.Option("--machine", metavar="NAME", help="A machine file, or the name of one in machines/.")
+]
 SetOption = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Change one field, as in --set seed=1 or --set machine.workers=2; repeatable."),
+    typer.Option(
+        "--set",
+        metavar="PATH=VALUE",
+        help="Change one field, as in --set seed=1 or --set machine.workers=2; repeatable.",
+    ),
 ]
 OutOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="One JSON object on standard output and nothing else there.")]

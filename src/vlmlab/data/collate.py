@@ -94,7 +94,10 @@ class _Board:
 
 
 def normalise(views: Sequence[Tensor], *, model: Model) -> Tensor:
-    """uint8 views (3, height, width) of any sizes to float32 (views, 3, height, width), padded at the bottom and right with 0."""
+    """uint8 views (3, height, width) of any sizes to float32 (views, 3, height, width).
+
+    Smaller views are padded at the bottom and right with 0, after the normalisation.
+    """
     if not views:
         return torch.zeros((0, 3, model.image.side, model.image.side))
     mean = torch.tensor(model.vision.mean).view(3, 1, 1)

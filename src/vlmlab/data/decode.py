@@ -27,7 +27,7 @@ EXIF_REACH = 65_536
 def decode(data: bytes, key: str) -> np.ndarray:
     """Decode JPEG, PNG, WebP, GIF, BMP or TIFF bytes; `key` names the sample in errors.
 
-    The orientation of EXIF is applied, alpha is laid on white, 16 bits become 8, of an animation the first frame is kept.
+    The orientation of EXIF is applied, alpha is laid on white, 16 bits become 8; an animation gives its first frame.
     Raises DataError for what is empty, truncated, of size zero, too large, or no image.
     """
     if not data:
@@ -42,7 +42,7 @@ def _check_size(height: int, width: int, *, key: str) -> None:
     if height * width > MAX_PIXELS:
         raise DataError(
             key,
-            f"image declares {width} x {height} = {height * width} pixels; at most {MAX_PIXELS} are read, shrink it first",
+            f"image declares {width} x {height} = {height * width} pixels; at most {MAX_PIXELS} are read; shrink it",
         )
 
 
@@ -54,7 +54,7 @@ def _decode_jpeg(data: bytes, *, key: str) -> np.ndarray | None:
         height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
         if colour not in ("YCbCr", "RGB", "Gray"):
             return None
-        _check_size(height, width, key=key)
+        _check_size(int(height), int(width), key=key)
         return simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError:
         # Odd or damaged: Pillow decides, so that what is refused does not depend on an optional package.

@@ -28,7 +28,7 @@ class View:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class EncodedImage:
-    """One image of an example: its visual positions [start, start + length), the marks outside of them, and its view."""
+    """One image of an example: its visual positions [start, start + length), without the marks, and its view."""
 
     start: int
     length: int
@@ -146,13 +146,16 @@ def example_views(examples: Iterable[Example]) -> dict[str, EncodedImage]:
 
 
 def check_images(document: Document, *, images: int) -> None:
-    """Refuse a document with more images than a row may hold; it is skipped and counted, whatever `long_documents` says:
-    leaving some of the images out would change what the text is about."""
+    """Raise Skipped for a document with more images than a row may hold.
+
+    It is left out and counted, whatever `long_documents` says: to drop some of its images would change what its text
+    is about, and another sample says as much.
+    """
     found = len(document.images)
     if found > images:
         raise Skipped(
             document.key,
-            f"the document has {found} images but a row may hold {images} (batch.images); raise it or leave the sample out",
+            f"the document has {found} images but a row may hold {images}; raise batch.images or leave it out",
         )
 
 

@@ -6,6 +6,7 @@ import itertools
 import os
 import signal
 import sys
+import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Mapping
@@ -33,7 +34,7 @@ from vlmlab.records.run import Refusals
 
 @dataclass(frozen=True, slots=True)
 class LoaderState:
-    """A place between two batches: the next draw, the draws that were held over for the next step, and the bad samples so far."""
+    """A place between two batches: the next draw, the draws held over for the next step, the bad samples so far."""
 
     next_draw: int = 0
     held: tuple[int, ...] = ()
@@ -159,7 +160,7 @@ class StageLoader:
         return self._mishaps.summary()
 
     def close(self) -> None:
-        """End the workers. The loader cannot be iterated further from where it read ahead; open another with its state."""
+        """End the workers. To go on, open another loader with the state of the last batch."""
         # torch ends its workers when the last reference to the iterator goes.
         self._chunks = None
         self._waiting = iter(())
@@ -222,8 +223,20 @@ class _From(Sampler[int]):
 
 
 def _start_worker(worker: int) -> None:
-    """Ctrl-C is for the training process, which then ends its workers; and none of them starts threads of its own."""
+    """Ctrl-C is for the training process, which then ends its workers; and none of them starts threads of torch."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"
     torch.set_num_threads(1)
+    threading.Thread(target=_end_with, args=(os.getppid(),), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker once the training process is gone.
+
+    torch's own watch over the parent is not enough: a worker with a full pipe waits in it for ever, because its
+    siblings hold the pipe's other end open.
+    """
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from vlmlab.errors import DataError
 from vlmlab.recipe.source import BadSamples
@@ -100,9 +101,7 @@ def refusals(count: Count) -> Refusals:
     )
 
 
-def count_of(plain: Sequence[object]) -> Count:
+def count_of(plain: Sequence[Any]) -> Count:
     """The Count of five plain JSON values, in the order of its fields."""
     read, refused, bad, in_a_row, examples = plain
-    assert isinstance(read, int) and isinstance(refused, int) and isinstance(bad, int) and isinstance(in_a_row, int)
-    assert isinstance(examples, list | tuple)
     return Count(read, refused, bad, in_a_row, tuple((str(key), str(reason)) for key, reason in examples))

@@ -1,4 +1,4 @@
-"""Mixture: which sample of which source is the n-th draw of a stage; a function of n, never of what was drawn before."""
+"""Mixture: which sample of which source is the n-th draw of a stage; a function of n, not of what came before."""
 
 from __future__ import annotations
 
@@ -40,9 +40,10 @@ class _Block:
 class Mixture:
     """Draws from several sources in exact proportions.
 
-    Weights are turned into whole quotas a block of 1024 draws by largest remainders, and what rounding leaves over is carried
-    into the next block, so after any number of blocks each source is within one draw of its share. Inside a block the order is
-    permuted. Each source is read in a new permutation every epoch. `weights` need not sum to one; sources of weight 0 are left out.
+    Weights become whole quotas of each block of 1024 draws by largest remainders, and what rounding leaves over is
+    carried into the next block, so that the counts do not drift from the shares. Inside a block the order is permuted.
+    Each source is read in a new permutation every epoch (see `Permutation` for sources of more than 5 million samples).
+    `weights` need not sum to one; sources of weight 0 are left out.
     """
 
     def __init__(self, weights: Mapping[str, float], sizes: Mapping[str, int], *, seed: int, purpose: str) -> None:

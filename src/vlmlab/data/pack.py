@@ -40,9 +40,10 @@ class _Bin:
 class Packer:
     """Fills the rows of one step after the other.
 
-    Each example goes to the fullest row that still takes it (best fit). One that fits nowhere is held over; when 32 are held, or no
-    row has room for anything, the step is closed, and the held ones come first in the next, in order of their draws. So nothing
-    is lost, nothing starves, and everything follows from (held draws, next draw). Without packing every row holds one example.
+    Each example goes to the fullest row that still takes it (best fit). One that fits nowhere is held over; when 32 are
+    held, or no row has room for anything, the step is closed, and the held ones come first in the next, in order of
+    their draws. So nothing is lost, nothing starves, and everything follows from (held draws, next draw). Without
+    packing every row holds one example.
     """
 
     def __init__(self, *, rows: int, length: int, images: int, packing: bool) -> None:
@@ -63,7 +64,8 @@ class Packer:
     def add(self, item: Packable) -> None:
         """Place an example, which must fit an empty row."""
         positions, images = len(item.example), len(item.example.images)
-        assert positions <= self._length and images <= self._images, "examples are fitted before they are packed"
+        assert positions <= self._length, "examples are fitted before they are packed"
+        assert images <= self._images, "documents with too many images are left out before they are packed"
         best: _Bin | None = None
         for row in self._bins:
             if row.items and not self._packing:

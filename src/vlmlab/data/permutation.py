@@ -14,8 +14,8 @@ _MASK = (1 << 64) - 1
 class Permutation:
     """A bijection of range(size), a function of (seed, key).
 
-    Up to 5 million places it is numpy's permutation, kept in memory. Beyond, a Feistel network of four rounds over the next
-    even power of two, walked until it lands inside: a few microseconds a place, no memory, less thoroughly mixed.
+    Up to 5 million places it is numpy's permutation, kept in memory. Beyond, a Feistel network of four rounds over the
+    next even power of two, walked until it lands inside: a few microseconds a place and no memory.
     """
 
     def __init__(self, size: int, seed: int, *key: str | int) -> None:

@@ -39,8 +39,11 @@ class SentImage:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class SentExample:
-    """An example on its way between processes. Arrays are copied through the pipe; tensors would each take a file descriptor
-    and a place in shared memory, of which containers have little."""
+    """An example on its way between processes.
+
+    Arrays are copied through the pipe; tensors would each take a file descriptor and a place in shared memory, of which
+    containers have little.
+    """
 
     key: str
     ids: np.ndarray
@@ -87,7 +90,7 @@ class Reader(Dataset[list[Sent]]):
         rows: Rows,
         pairs: bool,
     ) -> None:
-        self._mixture = mixture
+        self.mixture = mixture
         self._sources = dict(sources)
         self._encoder = encoder
         self._template = template
@@ -99,16 +102,18 @@ class Reader(Dataset[list[Sent]]):
 
     def read(self, number: int) -> Sent:
         """One draw. What is wrong with a sample is returned, not raised, so that it reaches the count in order."""
-        draw = self._mixture.draw(number)
-        where = f"{draw.source}#{draw.index}"
+        draw = self.mixture.draw(number)
+        return self.read_row(draw.source, draw.index, number=number)
+
+    def read_row(self, source: str, index: int, *, number: int) -> Sent:
+        """A sample of a source as if it were drawn as `number`."""
         try:
-            document = as_document(self._sources[draw.source].row(draw.index), self._template)
-            outcome = self._encode(document)
+            outcome = self._encode(as_document(self._sources[source].row(index), self._template))
         except Skipped as error:
-            outcome = Refusal(error.where or where, error.problem, skipped=True)
+            outcome = Refusal(error.where, error.problem, skipped=True)
         except DataError as error:
-            outcome = Refusal(error.where or where, error.problem)
-        return Sent(number, draw.source, outcome)
+            outcome = Refusal(error.where, error.problem)
+        return Sent(number, source, outcome)
 
     def _encode(self, document: Document) -> SentExample | Refusal:
         key = document.key

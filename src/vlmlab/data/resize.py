@@ -21,9 +21,8 @@ def make_view(pixels: np.ndarray, policy: ImagePolicy, *, patch: int) -> Tensor:
     >>> make_view(np.zeros((100, 200, 3), np.uint8), ImagePolicy(policy="keep", side=48), patch=8).shape
     torch.Size([3, 24, 48])
     """
-    assert pixels.dtype == np.uint8 and pixels.ndim == 3 and pixels.shape[2] == 3, (
-        f"pixels are {pixels.dtype} {pixels.shape}"
-    )
+    assert pixels.dtype == np.uint8, f"pixels are {pixels.dtype}"
+    assert pixels.ndim == 3, f"pixels have shape {pixels.shape}"
     height, width = pixels.shape[:2]
     target = policy.view_size(height, width, patch=patch)
     if policy.policy == "pad":

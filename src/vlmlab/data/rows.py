@@ -50,7 +50,24 @@ class DialogueRow:
     turns: tuple[tuple[str, str], ...]
 
 
-Row = CaptionRow | InterleavedRow | TextRow | DialogueRow
+@dataclass(frozen=True, slots=True)
+class TwinBlock:
+    """A picture told in words, what is asked about it (None: a caption), and the answer."""
+
+    description: str
+    question: str | None
+    answer: str
+
+
+@dataclass(frozen=True, slots=True)
+class TwinRow:
+    """The text twin of a dialogue: descriptions stand where pictures would, and like them they are given, not learned."""
+
+    key: str
+    blocks: tuple[TwinBlock, ...]
+
+
+Row = CaptionRow | InterleavedRow | TextRow | DialogueRow | TwinRow
 
 
 def question_text(question: str, template: Template) -> str:
@@ -117,6 +134,18 @@ def dialogue_document(row: DialogueRow, template: Template) -> Document:
     return Document(row.key, tuple(parts))
 
 
+def twin_document(row: TwinRow, template: Template) -> Document:
+    """Descriptions and questions are given, answers are learned."""
+    if not row.blocks:
+        raise DataError(row.key, "the text twin has no blocks")
+    parts: list[Part] = []
+    for block in row.blocks:
+        asked = template.caption if block.question is None else question_text(block.question, template)
+        parts.append(Text(f" {block.description}{asked}", learn=False))
+        parts.append(Text(answer_text(block.answer, template)))
+    return Document(row.key, tuple(parts))
+
+
 def as_document(row: Row, template: Template) -> Document:
     """The Document of any row."""
     match row:
@@ -128,3 +157,5 @@ def as_document(row: Row, template: Template) -> Document:
             return text_document(row)
         case DialogueRow():
             return dialogue_document(row, template)
+        case TwinRow():
+            return twin_document(row, template)

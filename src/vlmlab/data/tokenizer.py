@@ -41,8 +41,8 @@ class SpecialIds:
 class Tokenizer:
     """Ordinary text to ids and back.
 
-    `size` is the number of rows of the embedding table whose ids may occur. The three image tokens are not part of the text
-    tokenizer at all: they are ids that only the encoder writes.
+    `size` is the number of rows of the embedding table whose ids may occur. The three image tokens of a published
+    tokenizer are no part of it: they are ids that only the encoder writes.
     """
 
     def __init__(self, inner: tokenizers.Tokenizer, *, special: SpecialIds, size: int) -> None:
@@ -75,7 +75,7 @@ class Tokenizer:
         return self._inner.decode([number for number in ids if number not in self._names], skip_special_tokens=True)
 
     def token_text(self, token: int) -> str:
-        """One token as people may read it: its text, the name of a special token, or a rest of bytes as the tokenizer writes it."""
+        """A token for people to read: its text, a special token's name, or stray bytes as tokenizers write them."""
         if token in self._names:
             return self._names[token]
         name = self._inner.id_to_token(token)
@@ -131,7 +131,7 @@ def build_tokenizer(recipe: Recipe, sources: Mapping[str, OpenSource]) -> Tokeni
 def train_bpe(spec: TrainedBPE, *, template: Template, sources: Mapping[str, OpenSource]) -> Tokenizer:
     """A byte-level BPE with single digits, trained on documents drawn evenly from the sources.
 
-    The draw does not depend on the recipe's seed: replicates share their tokenizer, so that likelihoods of texts compare.
+    The draw does not depend on the recipe's seed: replicates share their tokenizer, so that likelihoods compare.
     With little text there may be fewer tokens than `spec.vocabulary`; the rest of the table is then unused.
     """
     if not sources:
@@ -159,7 +159,7 @@ def train_bpe(spec: TrainedBPE, *, template: Template, sources: Mapping[str, Ope
 
 
 def training_texts(spec: TrainedBPE, *, template: Template, sources: Mapping[str, OpenSource]) -> Iterator[str]:
-    """The learned and given texts of up to spec.documents documents, an equal share from each source (all of a smaller one)."""
+    """The texts of up to spec.documents documents, learned or given, an equal share from each source (or all of it)."""
     share = -(-spec.documents // len(sources))
     for name, source in sources.items():
         size = len(source)
@@ -175,14 +175,14 @@ def training_texts(spec: TrainedBPE, *, template: Template, sources: Mapping[str
 
 
 def read_pretrained(spec: PretrainedTokenizer, *, vocabulary: int) -> Tokenizer:
-    """A published tokenizer. Our three tokens take the ids after the model's `vocabulary` rows, padding rows included."""
+    """A published tokenizer. Our three tokens take the ids after all of the model's `vocabulary` rows."""
     files = _local_files(spec) if Path(spec.name).is_dir() else _hub_files(spec)
     where = f"tokenizer {spec.name}"
     inner = tokenizers.Tokenizer.from_str(files[_TOKENIZER_FILE].read_text(encoding="utf-8"))
     if inner.get_vocab_size() > vocabulary:
         raise DataError(
             where,
-            f"it has {inner.get_vocab_size()} tokens but model.language.vocabulary is {vocabulary}; they do not belong together",
+            f"it has {inner.get_vocab_size()} tokens, but model.language.vocabulary is {vocabulary}; take its own",
         )
     names: dict[str, str] = {}
     for file in ("special_tokens_map.json", "tokenizer_config.json"):
@@ -197,7 +197,7 @@ def read_pretrained(spec: PretrainedTokenizer, *, vocabulary: int) -> Tokenizer:
         if number is None:
             raise DataError(
                 where,
-                f"its {kind} token is {names.get(kind, 'not named')}; expected a token of tokenizer.json, see tokenizer_config.json",
+                f"its {kind} token is {names.get(kind, 'not named')}; tokenizer_config.json must name one",
             )
         return number
 

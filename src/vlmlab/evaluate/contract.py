@@ -78,21 +78,25 @@ class Benchmark:
         Its parts are those of a multi-image dialogue (or a caption) in training, with nothing learned. 0 shots means
         that there is no demonstration at all.
         """
-        parts: list[Part] = []
-        if self.template.instruction:
-            parts.append(Text(self.template.instruction, learn=False))
+        parts = [*self.beginning()]
         for shot in shots:
-            parts.extend(self._query(shot))
-            answer = reference_answer(shot, metric=self.metric)
-            parts.append(Text(answer_text(answer, self.template), learn=False))
-        parts.extend(self._query(item))
-        return Document(f"{self.name}/{item.id}", tuple(parts), complete=False)
+            parts.extend(self.demonstration(shot))
+        return Document(f"{self.name}/{item.id}", (*parts, *self.query(item)), complete=False)
 
-    def _query(self, item: Item) -> list[Part]:
-        parts: list[Part] = [Image(item.picture)] if item.picture is not None else []
+    def beginning(self) -> tuple[Part, ...]:
+        """What stands once before everything else."""
+        return (Text(self.template.instruction, learn=False),) if self.template.instruction else ()
+
+    def demonstration(self, shot: Item) -> tuple[Part, ...]:
+        """A question with its answer."""
+        answer = reference_answer(shot, metric=self.metric)
+        return (*self.query(shot), Text(answer_text(answer, self.template), learn=False))
+
+    def query(self, item: Item) -> tuple[Part, ...]:
+        """A question without its answer."""
         words = self.template.caption if item.question is None else question_text(item.question, self.template)
-        parts.append(Text(words, learn=False))
-        return parts
+        image = () if item.picture is None else (Image(item.picture),)
+        return (*image, Text(words, learn=False))
 
     def scorer(self) -> Scorer:
         """The metric, with the statistics that it takes from the whole benchmark."""

@@ -20,10 +20,11 @@ from vlmlab.evaluate.benchmarks.open import open_benchmarks
 from vlmlab.evaluate.contract import Benchmark, Scorer, reference_answer
 from vlmlab.evaluate.gallery import gallery, gallery_shots
 from vlmlab.evaluate.metrics.choice import Candidate, most_likely, most_likely_per_token
-from vlmlab.evaluate.passes import Pass, items_of, passes, prompt
+from vlmlab.evaluate.passes import Pass, asks, chains, passes, shown_item
 from vlmlab.evaluate.summary import summarise
 from vlmlab.files import write_json, write_jsonl
-from vlmlab.generation.answer import Answer, Answerer, Question
+from vlmlab.generation.answer import Answer, Answerer
+from vlmlab.generation.prompt import Question, Step, Trail, encode_piece
 from vlmlab.generation.visual import VisualTokens
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.random_streams import stream
@@ -49,7 +50,8 @@ def evaluate(
     root: Path,
     progress: Progress | None = None,
 ) -> EvaluationRecord:
-    """Ask the model every benchmark of the recipe and write evaluation/ in the run directory `folder`.
+    """Ask the model every benchmark of the recipe and write one BENCHMARK.jsonl each, summary.json, gallery.json and,
+    for multiple choice, choices.json in `folder`.
 
     Relative paths of the recipe are relative to `root`. The same model gives the same records, whatever the rows of a
     batch. Raises EvaluationError where a benchmark cannot be asked or scored.
@@ -57,7 +59,6 @@ def evaluate(
     started, started_cpu = time.perf_counter(), time.process_time()
     benchmarks = open_benchmarks(recipe, root=root)
     shown = gallery_shots(benchmarks)
-    place = folder / "evaluation"
     scores: list[ScoreRecord] = []
     shot_gains: list[dict[str, Any]] = []
     shown_items: list[GalleryRecord] = []
@@ -71,7 +72,9 @@ def evaluate(
                 model, benchmark=benchmark, recipe=recipe, tokenizer=tokenizer, machine=machine, visual=visual
             )
             asker.ask(progress)
-            write_jsonl(place / f"{benchmark.name}.jsonl", [record.model_dump(mode="json") for record in asker.records])
+            write_jsonl(
+                folder / f"{benchmark.name}.jsonl", [record.model_dump(mode="json") for record in asker.records]
+            )
             summary = summarise(benchmark, asker.records, evaluation=recipe.evaluation)
             scores += summary.scores
             shot_gains += summary.shot_gains
@@ -81,8 +84,8 @@ def evaluate(
     finally:
         model.train(training)
     if choices:
-        write_json(place / "choices.json", choices)
-    write_json(place / "gallery.json", [row.model_dump(mode="json") for row in shown_items])
+        write_json(folder / "choices.json", choices)
+    write_json(folder / "gallery.json", [row.model_dump(mode="json") for row in shown_items])
     record = EvaluationRecord(
         confidence=recipe.evaluation.confidence,
         scores=scores,
@@ -90,7 +93,7 @@ def evaluate(
         seconds=time.perf_counter() - started,
         cpu_seconds=time.process_time() - started_cpu,
     )
-    write_json(place / "summary.json", record.model_dump(mode="json"))
+    write_json(folder / "summary.json", record.model_dump(mode="json"))
     return record
 
 
@@ -101,7 +104,8 @@ class _Asked:
     item: Item
     asked: Pass
     prompt: str
-    candidates: tuple[Candidate, ...]
+    candidates: tuple[tuple[str, tuple[int, ...]], ...]
+    """Answers whose likelihood is asked for, with their tokens."""
 
 
 class _Asker:
@@ -140,40 +144,54 @@ class _Asker:
     def ask(self, progress: Progress | None) -> None:
         """Ask every pass; the records stand in the order of passes and items."""
         name, done = self._benchmark.name, 0
-        total = sum(len(items_of(self._benchmark, asked)) for asked in self._passes)
+        total = sum(asks(item, asked) for asked in self._passes for item in self._benchmark.items)
         decoding = None if self._benchmark.metric == "multiple_choice" else self._benchmark.spec.decoding
-        for asked in self._passes:
-            waiting: list[_Asked] = []
-            count = len(items_of(self._benchmark, asked))
-            answers: dict[int, Answer] = {}
-            for place, answer in self._answerer.answer(self._questions(asked, waiting), count=count, decoding=decoding):
-                answers[place] = answer
-                done += 1
-                if progress is not None and (done % 16 == 0 or done == total):
+        answered: dict[tuple[Pass, str], tuple[_Asked, Answer]] = {}
+        for seed in dict.fromkeys(asked.seed for asked in self._passes):
+            waiting: list[list[tuple[_Asked, ...]]] = []
+            for place, answers in self._answerer.answer(self._trails(seed, waiting), decoding=decoding):
+                for questions, given in zip(waiting[place], answers, strict=True):
+                    for question, answer in zip(questions, given, strict=True):
+                        answered[question.asked, question.item.id] = (question, answer)
+                        done += 1
+                if progress is not None:
                     progress(name, done, total)
-            for place, question in enumerate(waiting):
-                self._record(question, answers[place])
+        for asked in self._passes:
+            for item in self._benchmark.items:
+                if asks(item, asked):
+                    self._record(*answered[asked, item.id])
 
-    def _questions(self, asked: Pass, waiting: list[_Asked]) -> Iterator[Question]:
-        """Encode the items of a pass one after the other, and note them in `waiting`."""
+    def _trails(self, seed: int | None, waiting: list[list[tuple[_Asked, ...]]]) -> Iterator[Trail]:
+        """Encode the passes of one demonstration seed, item after item, and note them in `waiting`."""
         benchmark = self._benchmark
-        for item in items_of(benchmark, asked):
-            document = prompt(benchmark, item, asked)
-            texts = (
-                item.choices
-                if benchmark.metric == "multiple_choice"
-                else (reference_answer(item, metric=benchmark.metric),)
-            )
-            ids = tuple(self._answerer.candidate(answer_text(text, self._template)) for text in texts)
-            waiting.append(
-                _Asked(
-                    item,
-                    asked,
-                    document.text,
-                    tuple(Candidate(text, math.nan, len(tokens)) for text, tokens in zip(texts, ids, strict=True)),
-                )
-            )
-            yield Question(self._encoder.encode(document), ids, self._stream(item, asked))
+        for item in benchmark.items:
+            for chain in chains(benchmark, item, self._passes, seed=seed):
+                steps: list[Step] = []
+                noted: list[tuple[_Asked, ...]] = []
+                read = 0
+                for level in chain:
+                    parts = [*benchmark.beginning()] if not steps else []
+                    for shot in level.demonstrations[read:]:
+                        parts.extend(benchmark.demonstration(shot))
+                    read = len(level.demonstrations)
+                    key = f"{benchmark.name}/{item.id}"
+                    piece = encode_piece(self._encoder, parts, key=key, first=not steps)
+                    asked = tuple(self._asked(item, one, level.demonstrations) for one in level.passes)
+                    steps.append(Step(piece, tuple(self._question(one) for one in asked)))
+                    noted.append(asked)
+                waiting.append(noted)
+                yield Trail(tuple(steps))
+
+    def _asked(self, item: Item, asked: Pass, shots: tuple[Item, ...]) -> _Asked:
+        metric = self._benchmark.metric
+        texts = item.choices if metric == "multiple_choice" else (reference_answer(item, metric=metric),)
+        candidates = tuple((text, self._answerer.candidate(answer_text(text, self._template))) for text in texts)
+        return _Asked(item, asked, self._benchmark.as_document(shown_item(item, asked), shots).text, candidates)
+
+    def _question(self, asked: _Asked) -> Question:
+        parts = self._benchmark.query(shown_item(asked.item, asked.asked))
+        example = encode_piece(self._encoder, parts, key=asked.item.id, first=False)
+        return Question(example, tuple(ids for _, ids in asked.candidates), self._stream(asked.item, asked.asked))
 
     def _stream(self, item: Item, asked: Pass) -> np.random.Generator:
         """Image and blank condition draw alike, which pairs them."""
@@ -189,8 +207,8 @@ class _Asker:
                 "training diverged: lower its learning rate",
             )
         candidates = tuple(
-            Candidate(candidate.text, value, candidate.tokens)
-            for candidate, value in zip(question.candidates, answer.log_likelihoods, strict=True)
+            Candidate(text, value, len(ids))
+            for (text, ids), value in zip(question.candidates, answer.log_likelihoods, strict=True)
         )
         prediction = answer.text
         likelihood = candidates[0].log_likelihood

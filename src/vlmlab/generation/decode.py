@@ -9,28 +9,29 @@ import torch
 from torch import Tensor
 
 from vlmlab.data.tokenizer import Tokenizer
-from vlmlab.generation.cache import Prefix
+from vlmlab.generation.cache import Reading
 from vlmlab.recipe.evaluation import Decoding
 
 
 def generate(
-    prefix: Prefix, *, tokenizer: Tokenizer, decoding: Decoding, end: str, streams: Sequence[np.random.Generator]
+    reading: Reading, *, tokenizer: Tokenizer, decoding: Decoding, end: str, streams: Sequence[np.random.Generator]
 ) -> list[str]:
-    """The continuation of each prompt as text: before the end token or the first `end`, outer white space off.
+    """The continuation of each row as text: before the end token or the first `end`, outer white space off.
 
     At most `decoding.max_tokens` new tokens. `streams` has a generator for each row (unused at temperature 0), so a
-    sampled answer does not depend on its neighbours. Finished rows leave the batch once half of it is finished, so
-    the prefix is used up afterwards.
+    sampled answer does not depend on its neighbours. Finished rows leave the batch once half of it is finished; the
+    reading is afterwards where it was before.
     """
-    assert len(streams) == prefix.rows
-    written: list[list[int]] = [[] for _ in range(prefix.rows)]
-    texts = [""] * prefix.rows
-    done = [False] * prefix.rows
-    rows = list(range(prefix.rows))
-    hidden = prefix.last
+    assert len(streams) == reading.rows
+    written: list[list[int]] = [[] for _ in range(reading.rows)]
+    texts = [""] * reading.rows
+    done = [False] * reading.rows
+    rows = list(range(reading.rows))
+    start = reading.mark()
+    hidden = reading.last
     forbidden: Tensor | None = None
     for step in range(decoding.max_tokens):
-        logits = prefix.logits(hidden)
+        logits = reading.logits(hidden)
         if forbidden is None:
             forbidden = _forbidden(tokenizer, size=logits.shape[-1]).to(logits.device)
         logits = logits.masked_fill(forbidden, -torch.inf)
@@ -48,10 +49,11 @@ def generate(
         if not going or step + 1 == decoding.max_tokens:
             break
         if 2 * len(going) <= len(rows):
-            prefix.keep(torch.tensor(going, device=prefix.device))
+            reading.keep(torch.tensor(going, device=reading.device))
             rows = [rows[place] for place in going]
             chosen = [chosen[place] for place in going]
-        hidden = prefix.extend(torch.tensor(chosen, device=prefix.device)[:, None])[:, -1]
+        hidden = reading.extend(torch.tensor(chosen, device=reading.device)[:, None])[:, -1]
+    reading.rewind(start)
     return [(text.split(end, 1)[0] if end else text).strip() for text in texts]
 
 

@@ -7,6 +7,7 @@ heads, L positions, C columns (past and present positions), D size of a head, N 
 
 from __future__ import annotations
 
+import functools
 import itertools
 import math
 from dataclasses import dataclass
@@ -18,7 +19,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 
-from vlmlab.errors import BatchError
+from vlmlab.errors import BatchError, RecipeError
 
 ATTENTION_NAME = "vlmlab"
 """The name under which Hugging Face's blocks find `attention`."""
@@ -26,7 +27,7 @@ ATTENTION_NAME = "vlmlab"
 Kernel = Literal["auto", "matmul", "sdpa", "segments", "flex"]
 
 BUCKET_SHARE = 0.8
-"""Segments shorter than this share of their group's longest start a new group, so that little of a square is padding."""
+"""Segments shorter than this share of their group's longest start a new group: little of a square is padding."""
 
 SEGMENTS_SHARE = 0.5
 """Largest share of the whole square that is worth gathering segments for."""
@@ -41,7 +42,7 @@ class Full:
 
 @dataclass(frozen=True, slots=True)
 class Dense:
-    """A mask over the whole square. `allowed` is bool (R, 1, L, C); `bias` is 0 or -inf of the same shape for matmul."""
+    """A mask over the whole square: bool `allowed` (R, 1, L, C), and for matmul the same as 0 or -inf in `bias`."""
 
     allowed: Tensor
     bias: Tensor | None
@@ -82,12 +83,13 @@ Layout = Full | Dense | Segmented | Flex
 
 
 def fused_on(device: str, *, length: int, dtype: torch.dtype) -> bool:
-    """Whether to use torch's fused attention for squares of this length, rather than plain matmul.
+    """Whether to use torch's fused attention for squares of this length, rather than plain matmul. CUDA: always, not
+    yet measured here.
 
     Measured forward and backward on one CPU core (torch 2.13, milliseconds, plain / fused): causal segments of 30 to 60
     in bfloat16 7.6 / 28.4, in float32 9.7 / 9.3; of 200 to 250 18.8 / 32.6 and 30.7 / 22.7; of 500 22.4 / 33.9 and
-    43.1 / 30.3. In bfloat16 plain stays ahead up to about 1024. In float32 fused is a little ahead on one thread, but its
-    backward pass has been seen several times slower on two, so short squares stay plain.
+    43.1 / 30.3. In bfloat16 plain stays ahead up to about 1024. In float32 fused is a little ahead on one thread, but
+    its backward pass has been seen several times slower on two, so short squares stay plain.
     """
     if device != "cpu":
         return True
@@ -117,10 +119,10 @@ def allowed_pairs(segments: Tensor, *, num_queries: int) -> Tensor:
 def make_layout(segments: Tensor, *, num_queries: int, kernel: Kernel, dtype: torch.dtype) -> Layout:
     """The layout of rows whose positions carry `segments` (R, C), of which the last `num_queries` ask.
 
-    A segment is one unbroken run of its number; 0 is padding. With past columns (a cache) the mask is dense whatever the
-    kernel. `auto` attends per segment where that needs at most SEGMENTS_SHARE of the whole square, else densely: on one
-    CPU core, 8 rows of 256 in bfloat16, dense / per segment took 29.6 / 7.6 ms for segments of 30 to 60, 17.5 / 11.3 for
-    60 to 120 and 16.5 / 18.8 for one of 200 to 250 a row.
+    A segment is one unbroken run of its number; 0 is padding. With past columns (a cache) the mask is dense whatever
+    the kernel. `auto` attends per segment where that needs at most SEGMENTS_SHARE of the whole square, else densely: on
+    a CPU, 8 rows of 256, bfloat16, dense / per segment took 29.6 / 7.6 ms for segments of 30 to 60, 17.5 / 11.3 for 60
+    to 120 and 16.5 / 18.8 for one of 200 to 250 a row.
     """
     device = segments.device.type
     rows, columns = segments.shape
@@ -193,7 +195,7 @@ def segmented(segments: Tensor, *, dtype: torch.dtype) -> Segmented:
 
 def _flex(segments: Tensor) -> Flex:
     if segments.device.type != "cuda":
-        raise BatchError(
+        raise RecipeError(
             "machine.attention", f"kernel 'flex' needs a CUDA device, found {segments.device.type}; use 'auto'"
         )
     from torch.nn.attention.flex_attention import create_block_mask
@@ -204,6 +206,13 @@ def _flex(segments: Tensor) -> Flex:
 
     rows, length = segments.shape
     return Flex(create_block_mask(sees, B=rows, H=None, Q_LEN=length, KV_LEN=length, device=segments.device))
+
+
+@functools.cache
+def _compiled_flex() -> Any:
+    from torch.nn.attention.flex_attention import flex_attention
+
+    return torch.compile(flex_attention, dynamic=False)
 
 
 class _Pack(torch.autograd.Function):
@@ -217,8 +226,8 @@ class _Pack(torch.autograd.Function):
         return packed.index_fill_(0, spare, 0) if spare.numel() else packed
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        (places,) = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (places,), (gradient,) = ctx.saved_tensors, gradients
         return gradient.index_select(0, places), None, None, None
 
 
@@ -231,8 +240,8 @@ class _Unpack(torch.autograd.Function):
         return packed.index_select(0, places)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None, None, None]:
-        slots, spare = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None, None, None]:
+        (slots, spare), (gradient,) = ctx.saved_tensors, gradients
         packed = gradient.index_select(0, slots)
         return packed.index_fill_(0, spare, 0) if spare.numel() else packed, None, None, None
 
@@ -255,13 +264,10 @@ def attend(query: Tensor, key: Tensor, value: Tensor, *, layout: Layout, scaling
         case Segmented():
             return _attend_segments(query, key, value, layout=layout, scaling=scaling)
         case Flex():
-            from torch.nn.attention.flex_attention import flex_attention
-
-            compiled = torch.compile(flex_attention, dynamic=False)
             grouped = query.shape[1] != key.shape[1]
-            return compiled(
-                query, key, value, block_mask=layout.block_mask, scale=scaling, enable_gqa=grouped
-            ).transpose(1, 2)
+            flex = _compiled_flex()
+            attended = flex(query, key, value, block_mask=layout.block_mask, scale=scaling, enable_gqa=grouped)
+            return attended.transpose(1, 2)
         case _:
             assert_never(layout)
 
@@ -326,12 +332,12 @@ def attention(
     sliding_window: int | None = None,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """What Hugging Face's blocks call. `attention_mask` is a layout. Raises BatchError beyond a model's sliding window."""
+    """What Hugging Face's blocks call, with a layout as mask. Raises BatchError beyond a model's sliding window."""
     assert dropout == 0.0, "attention dropout is not supported"
     if sliding_window is not None and key.shape[2] > sliding_window:
         raise BatchError(
             "batch",
-            f"rows of {key.shape[2]} positions, but the language model attends within {sliding_window}; use shorter rows",
+            f"rows of {key.shape[2]} positions, but the model attends within {sliding_window}; use shorter rows",
         )
     return attend(query, key, value, layout=attention_mask, scaling=scaling), None
 

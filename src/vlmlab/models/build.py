@@ -7,9 +7,9 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from vlmlab.models.attention import KernelChoice, register_attention
+from vlmlab.models.attention import Kernel, register_attention
 from vlmlab.models.connectors.build import build_connector
-from vlmlab.models.initialise import initialise
+from vlmlab.models.initialise import initialise, seeded
 from vlmlab.models.language.build import build_causal
 from vlmlab.models.language.causal import CausalLanguageModel
 from vlmlab.models.model import Precision, VisionLanguageModel
@@ -22,7 +22,7 @@ from vlmlab.recipe.recipe import Model
 class BuildOptions:
     """What a machine says about a model; none of it may change a result beyond rounding."""
 
-    attention: KernelChoice = "auto"
+    attention: Kernel = "auto"
     gradient_checkpointing: bool = False
     compile: bool = False
     device: str = "cpu"
@@ -46,10 +46,11 @@ def build_model(
     language = CausalLanguageModel(
         build_causal(model.language, vocabulary=vocabulary, seed=seed, device=options.device),
         model.language,
-        attention=options.attention,
+        attention=_kernel(options),
         gradient_checkpointing=options.gradient_checkpointing,
     )
-    with torch.device("meta" if options.device == "meta" else "cpu"):
+    # Constructors draw from torch's global generator; what they draw is replaced.
+    with torch.device("meta" if options.device == "meta" else "cpu"), seeded(seed, "constructor"):
         connector = build_connector(model.connector, vision_width=model.vision.width, language=model.language)
     if options.device != "meta":
         initialise(connector, seed=seed, prefix="connector")
@@ -58,6 +59,11 @@ def build_model(
         for block in (*vision.blocks, *language.blocks):
             block.compile()
     return built.to(options.device)
+
+
+def _kernel(options: BuildOptions) -> Kernel:
+    """Compiled blocks want shapes that repeat: groups of segments change their sizes with every batch."""
+    return "sdpa" if options.compile and options.attention == "auto" else options.attention
 
 
 def components(model: VisionLanguageModel) -> dict[str, nn.Module]:

@@ -32,7 +32,7 @@ def members_by_grid(grids: Sequence[Grid]) -> dict[Grid, list[int]]:
 
 
 def map_by_grid(features: Sequence[Features], function: Callable[[Tensor, Grid], Tensor]) -> list[Tensor]:
-    """Apply `function` to the stacked patches (views, patches, width) of each grid; its results come back one a view."""
+    """Apply `function` to the stacked patches (views, patches, width) of each grid; its results come back per view."""
     results: list[Tensor | None] = [None] * len(features)
     for grid, members in members_by_grid([feature.grid for feature in features]).items():
         together = function(torch.stack([features[index].patches for index in members]), grid)

@@ -8,7 +8,7 @@ the residual stream are scaled down by the square root of twice the depth. Biase
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 
 import torch
@@ -27,11 +27,15 @@ def normal_std(fan_in: int) -> float:
 
 
 @contextmanager
-def seeded(seed: int, *key: str) -> Iterator[None]:
+def seeded(seed: int, *key: str) -> Generator[None]:
     """Run with torch's CPU generator at (seed, key), and put its state back afterwards."""
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(stream_seed(seed, "initialise", *key))
+    # Not torch.manual_seed: it would seed every accelerator too, and takes a millisecond.
+    before = torch.get_rng_state()
+    torch.default_generator.manual_seed(stream_seed(seed, "initialise", *key))
+    try:
         yield
+    finally:
+        torch.set_rng_state(before)
 
 
 def post_order(module: nn.Module, prefix: str) -> Iterator[tuple[str, nn.Module]]:
@@ -54,8 +58,8 @@ def initialise_pretrained_class(model: PreTrainedModel, *, seed: int, prefix: st
 def initialise(module: nn.Module, *, seed: int, prefix: str) -> None:
     """Draw every parameter of one of our own modules, keyed by (seed, prefix + its name).
 
-    Matrices are normal with variance 0.4 / fan-in, embedding tables and latents with variance 1 / width, one-dimensional
-    weights of norms 1, biases 0. Zero-dimensional parameters keep the value that their module gave them.
+    Matrices are normal with variance 0.4 / fan-in, embedding tables and latents with variance 1 / width; weights of
+    norms are 1, biases 0. Zero-dimensional parameters keep the value that their module gave them.
     """
     for name, part in module.named_modules():
         for leaf, parameter in part.named_parameters(recurse=False):

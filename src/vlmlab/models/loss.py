@@ -32,8 +32,8 @@ class _TakeRows(torch.autograd.Function):
         return states.index_select(0, index)
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        (index,) = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor, None]:
+        (index,), (gradient,) = ctx.saved_tensors, gradients
         return gradient.new_zeros(ctx.rows, gradient.shape[1]).index_copy_(0, index, gradient), None
 
 
@@ -68,8 +68,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         return total
 
     @staticmethod
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        states_gradient, weight_gradient = ctx.saved_tensors
+    def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
+        (states_gradient, weight_gradient), (gradient,) = ctx.saved_tensors, gradients
         return (
             None if states_gradient is None else states_gradient * gradient.to(states_gradient.dtype),
             None if weight_gradient is None else weight_gradient * gradient.to(weight_gradient.dtype),
@@ -93,7 +93,7 @@ def chunked_cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, *, ch
 def next_token_loss(model: VisionLanguageModel, hidden: Tensor, targets: Tensor, *, chunk: int) -> Loss:
     """Negative log-likelihood in nats, summed over the positions whose target is not IGNORED.
 
-    `hidden` is (rows, length, width), `targets` int64 (rows, length); `chunk` bounds how many positions have logits at once.
+    `hidden` is (rows, length, width), `targets` int64 (rows, length); at most `chunk` positions have logits at once.
     """
     index = torch.nonzero(targets.reshape(-1) != IGNORED).squeeze(1)
     states = _TakeRows.apply(hidden.reshape(-1, hidden.shape[-1]), index)

@@ -72,7 +72,7 @@ class VisionLanguageModel(nn.Module):
     def embed(self, batch: Batch, visual: Sequence[Tensor] | None = None) -> Tensor:
         """Rows of embeddings (rows, length, width) with each image's visual tokens in its span.
 
-        `visual` holds one tensor a view where they were computed before. Raises BatchError where they do not fit the spans.
+        `visual` holds one tensor a view where they were computed before. Raises BatchError where a span does not fit.
         """
         if visual is None:
             visual = self.visual_tokens(batch.pixels, batch.grids)

@@ -1,9 +1,9 @@
-"""Loading published parameters: the numbers are compared first, and a key too few or too many is an error, never a guess."""
+"""Loading published parameters: numbers are compared first, and a key too few or too many is an error."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, TypeVar
@@ -24,7 +24,7 @@ class Location:
     """Where weights lie, as Hugging Face names it. `where` is the recipe's path, for messages."""
 
     name: str
-    revision: str | None
+    revision: str
     where: str
 
 
@@ -32,9 +32,9 @@ def locate(weights: Folder | Hub, *, where: str) -> Location:
     """The place that a recipe's `weights` names."""
     match weights:
         case Folder():
-            return Location(weights.path, None, where)
+            return Location(weights.path, "main", where)
         case Hub():
-            return Location(weights.name, weights.revision or None, where)
+            return Location(weights.name, weights.revision or "main", where)
 
 
 def read_configuration(location: Location) -> PreTrainedConfig:
@@ -71,7 +71,7 @@ def _equal(found: Any, expected: Any) -> bool:
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def _quiet() -> Generator[None]:
     """Without transformers' progress bars and load reports: what matters of a report we raise."""
     verbosity = transformers_logging.get_verbosity()
     bars = transformers_logging.is_progress_bar_enabled()
@@ -91,7 +91,7 @@ def load_parameters(
     """A float32 model from safetensors. Keys that begin with one of `unused` may be left over (the other tower's)."""
     try:
         with _quiet():
-            model, report = model_class.from_pretrained(
+            loaded: Any = model_class.from_pretrained(
                 location.name,
                 config=configuration,
                 revision=location.revision,
@@ -99,6 +99,7 @@ def load_parameters(
                 dtype=torch.float32,
                 output_loading_info=True,
             )
+        model, report = loaded
     except (OSError, RuntimeError, SafetensorError) as error:
         first = str(error).strip().splitlines()[0]
         raise RecipeError(

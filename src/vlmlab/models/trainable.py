@@ -32,9 +32,9 @@ class ParameterGroup:
 def set_trainable(model: VisionLanguageModel, objective: nn.Module, stage: Stage) -> list[ParameterGroup]:
     """Switch gradients and modes as the stage says, and group what trains: every parameter once, tied ones too.
 
-    Frozen components are in eval mode. Parameters that no output depends on (vision blocks above `feature_layer`) do not
-    train. Decay applies to matrices that are no embedding tables, position tables or latents. Raises TrainingError where
-    a component is to train that the objective does not use, or where the groups would not cover what trains.
+    Frozen components are in eval mode. Parameters that no output depends on (vision blocks above `feature_layer`) do
+    not train. Decay applies to matrices that are no embedding tables, position tables or latents. Raises TrainingError
+    where a component is to train that the objective does not use, or where the groups would not cover what trains.
     """
     _check_used(stage)
     parts = _parts(model, objective)
@@ -84,14 +84,13 @@ def _check_used(stage: Stage) -> None:
         )
 
 
-def _tables(part: nn.Module) -> Iterator[nn.Parameter]:
+def _tables(part: nn.Module) -> Iterator[Tensor]:
     """Parameters of two dimensions that are looked up or start a computation, rather than multiply a state."""
     for module in part.modules():
-        match module:
-            case nn.Embedding():
-                yield module.weight
-            case PerceiverConnector():
-                yield module.latents
+        if isinstance(module, nn.Embedding):
+            yield module.weight
+        elif isinstance(module, PerceiverConnector):
+            yield module.latents
 
 
 def _check_cover(parts: dict[Component, nn.Module], groups: list[ParameterGroup]) -> None:

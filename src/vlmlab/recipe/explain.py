@@ -8,13 +8,13 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 import annotated_types
 from pydantic import BaseModel
-from pydantic.fields import FieldInfo
 
 from vlmlab.errors import RecipeError, near
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.path import no_such_field, split
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.schema import Place, place_of, place_of_field, root
+from vlmlab.recipe.sentences import sentences
 
 
 def explain(path: str = "") -> str:
@@ -35,9 +35,9 @@ def explain(path: str = "") -> str:
     return _words(place, ".".join(done) or "recipe")
 
 
-def describe_field(field: FieldInfo) -> str:
+def describe_field(spec: type[BaseModel], name: str) -> str:
     """Type, allowed values and default of a field: 'whole number, at least 1; default 64'."""
-    place = place_of_field(field)
+    place, field = place_of_field(spec, name), spec.model_fields[name]
     parts = [", ".join([type_words(field.annotation), *_limits(field.metadata)])]
     if len(place.specs) > 1:
         parts = [f"one of {', '.join(place.members())}" + (" or null" if place.nullable else "")]
@@ -62,7 +62,11 @@ def type_words(annotation: Any) -> str:
         return f"one of {', '.join(map(str, arguments))}" if len(arguments) > 1 else str(arguments[0])
     if origin is tuple:
         inner = [argument for argument in arguments if argument is not Ellipsis]
-        return f"list of {type_words(inner[0])}s" if Ellipsis in arguments else f"list of {len(inner)} {type_words(inner[0])}s"
+        return (
+            f"list of {type_words(inner[0])}s"
+            if Ellipsis in arguments
+            else f"list of {len(inner)} {type_words(inner[0])}s"
+        )
     if origin is dict:
         return f"named {type_words(arguments[1])} entries"
     plain = {int: "whole number", float: "number", str: "text", bool: "true or false"}
@@ -93,8 +97,11 @@ def _step(place: Place, step: str, done: list[str]) -> Place:
 
 def _words(place: Place, path: str) -> str:
     lines = [path]
-    if place.field is not None:
-        lines = [f"{path}: {describe_field(place.field)}", f"  {place.field.description or ''}".rstrip()]
+    if place.owner is not None:
+        lines = [
+            f"{path}: {describe_field(place.owner, place.name)}",
+            f"  {sentences(place.owner).get(place.name, '')}".rstrip(),
+        ]
     if place.entry is not None:
         entry = place_of(place.entry)
         names = ", ".join(place.names) or "any name"
@@ -111,10 +118,10 @@ def _words(place: Place, path: str) -> str:
 
 def _fields(spec: type[BaseModel], *, skip: str | None, indent: int) -> list[str]:
     lines: list[str] = []
-    for name, field in spec.model_fields.items():
+    for name in spec.model_fields:
         if name != skip:
-            lines.append(" " * indent + f"{name}: {describe_field(field)}")
-            lines.append(" " * (indent + 4) + (field.description or ""))
+            lines.append(" " * indent + f"{name}: {describe_field(spec, name)}")
+            lines.append(" " * (indent + 4) + sentences(spec).get(name, ""))
     return lines
 
 

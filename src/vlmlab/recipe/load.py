@@ -93,7 +93,14 @@ def _load(path: Path, *, overrides: Sequence[str], chain: tuple[Path, ...]) -> L
     tree = {"name": path.stem} | tree
     tree = _overridden(tree, overrides, schema=Recipe, collected=collected)
     recipe = _validated(tree, Recipe, where=where, collected=collected)
-    return LoadedRecipe(recipe, text, base and base.recipe, base and base.recipe.name, path, tree)
+    return LoadedRecipe(
+        recipe=recipe,
+        text=text,
+        base=None if base is None else base.recipe,
+        base_name=None if base is None else base.recipe.name,
+        path=path,
+        tree=tree,
+    )
 
 
 def _derived(written: Tree, base: Tree, *, collected: list[Problem]) -> Tree:
@@ -116,7 +123,10 @@ def _derived(written: Tree, base: Tree, *, collected: list[Problem]) -> Tree:
         tree = _attempt(tree, lambda tree, path=path: remove(tree, path), collected, under="remove")
     for path, value in changed.items():
         tree = _attempt(
-            tree, lambda tree, path=path, value=value: replace(tree, path, value, schema=Recipe), collected, under="change"
+            tree,
+            lambda tree, path=path, value=value: replace(tree, path, value, schema=Recipe),
+            collected,
+            under="change",
         )
     return tree
 
@@ -125,7 +135,9 @@ def _overridden(tree: Tree, overrides: Sequence[str], *, schema: type[Spec], col
     for override in overrides:
         path, equals, text = override.partition("=")
         if not equals or not path.strip():
-            collected.append(Problem(f"--set {override}", "expected path=value, as in --set model.connector.hidden=256"))
+            collected.append(
+                Problem(f"--set {override}", "expected path=value, as in --set model.connector.hidden=256")
+            )
             continue
 
         def change(tree: Tree, path: str = path.strip(), text: str = text) -> Tree:
@@ -161,7 +173,11 @@ def _dotted_names(tree: Any, steps: tuple[str, ...]) -> list[Problem]:
     """Names that no dotted path could reach."""
     if not isinstance(tree, dict):
         return []
-    found = [Problem(".".join(steps), f"the name {name!r} must not be empty or hold a dot") for name in tree if "." in name or not name]
+    found = [
+        Problem(".".join(steps), f"the name {name!r} must not be empty or hold a dot")
+        for name in tree
+        if "." in name or not name
+    ]
     return found + [problem for name, child in tree.items() for problem in _dotted_names(child, (*steps, name))]
 
 
@@ -182,7 +198,7 @@ def _read(path: Path) -> str:
 
 
 def _find(path: Path | str, *, folder: str, asked_by: Path | None = None) -> Path:
-    """The file of a path or name: as given, beside the file that asks, in the working directory, in the source checkout.
+    """The file of a path or name: beside the file that asks, in the working directory, in the source checkout.
 
     A name never means the file that asks, so that my own tiny.yaml may say `from: tiny`.
     """
@@ -194,5 +210,11 @@ def _find(path: Path | str, *, folder: str, asked_by: Path | None = None) -> Pat
         if file.is_file() and not (is_name and asked_by is not None and file.resolve() == asked_by.resolve()):
             return file
     known = sorted({file.stem for root in roots for file in (root / folder).glob("*.yaml")})
-    problem = f"no file of this name in {folder}/{near(given.name, known)}" if is_name else f"no such file{near(given.stem, known)}"
-    raise RecipeError(str(path), problem) if asked_by is None else RecipeError(str(asked_by), f"from: {path}: {problem}")
+    problem = (
+        f"no file of this name in {folder}/{near(given.name, known)}"
+        if is_name
+        else f"no such file{near(given.stem, known)}"
+    )
+    raise (
+        RecipeError(str(path), problem) if asked_by is None else RecipeError(str(asked_by), f"from: {path}: {problem}")
+    )

@@ -1,9 +1,10 @@
 """Dotted paths on plain trees: the one way to read, change and list fields.
 
 The command line's `--set`, a recipe's `change` and `remove`, and studies all come through here. A path names a leaf
-(`stages.pretrain.batch.rows`), a whole component (`model.connector`) or an entry of a named mapping (`data.sources.pages`).
+(`stages.pretrain.batch.rows`), a whole component (`model.connector`) or an entry of a named mapping
+(`data.sources.pages`).
 
-* A value replaces what stood there; a mapping replaces the whole component, fields that it leaves out take their default.
+* A value replaces what stood there; a mapping replaces the whole component, fields left out take their default.
 * A new name adds an entry to a named mapping (stages, sources, mixture, train, benchmarks).
 * Another `kind` (or `mode`) starts the component anew: the old kind's fields do not fit the new one.
 * Trees are never changed in place.
@@ -47,7 +48,10 @@ def replace(tree: Tree, path: str, value: Any, *, schema: type[BaseModel]) -> Tr
 
 
 def remove(tree: Tree, path: str) -> Tree:
-    """A tree without `path`: an entry disappears, a field returns to its default. Raises RecipeError where nothing stands."""
+    """A tree without `path`: an entry disappears, a field returns to its default.
+
+    Raises RecipeError where nothing stands.
+    """
     get(tree, path)
     *parents, last = split(path)
 
@@ -63,7 +67,9 @@ def split(path: str) -> list[str]:
     """The steps of a dotted path. Raises RecipeError for an empty path or step."""
     steps = path.split(".")
     if not all(steps):
-        raise RecipeError(path, "not a dotted path; expected names with single dots between them, as in model.vision.width")
+        raise RecipeError(
+            path, "not a dotted path; expected names with single dots between them, as in model.vision.width"
+        )
     return steps
 
 

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ValidationError
 from vlmlab.errors import near
 from vlmlab.recipe.path import no_such_field
 from vlmlab.recipe.schema import Place, field_of, place_of, root
+from vlmlab.recipe.sentences import sentences
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,9 +47,15 @@ def problems(error: ValidationError, *, schema: type[BaseModel], tree: Mapping[s
         if location.alternative is not None:
             path, place = location.alternative
             value = _value(tree, path)
-            fitting = [spec for spec in place.specs if isinstance(value, dict) and set(value) <= set(spec.model_fields) and value]
+            fitting = [
+                spec
+                for spec in place.specs
+                if isinstance(value, dict) and set(value) <= set(spec.model_fields) and value
+            ]
             if not fitting:
-                forms = " or ".join("{" + ", ".join(f"{name}: ..." for name in spec.model_fields) + "}" for spec in place.specs)
+                forms = " or ".join(
+                    "{" + ", ".join(f"{name}: ..." for name in spec.model_fields) + "}" for spec in place.specs
+                )
                 found[Problem(".".join(path), f"expected {forms}; found {_short(value)}")] = None
                 continue
             if fitting[0].__name__ not in item["loc"]:
@@ -99,12 +106,15 @@ def _problem(item: dict[str, Any], location: _Location, schema: type[BaseModel])
             known = sorted(location.parent.fields()) if location.parent is not None else []
             return Problem(path, no_such_field(above, location.steps[-1], known))
         case "missing":
-            meaning = location.place.field.description if location.place and location.place.field else None
+            place = location.place
+            meaning = sentences(place.owner).get(place.name) if place and place.owner else None
             return Problem(path, f"is missing{': ' + meaning.rstrip('.') if meaning else ''}")
         case "union_tag_invalid":
             tag = str(context["discriminator"]).strip("'")
             known = re.findall(r"'([^']*)'", str(context["expected_tags"]))
-            return Problem(path, f"{tag} {context['tag']!r} is not one of {', '.join(known)}{_meant(context['tag'], known)}")
+            return Problem(
+                path, f"{tag} {context['tag']!r} is not one of {', '.join(known)}{_meant(context['tag'], known)}"
+            )
         case "union_tag_not_found":
             tag = str(context["discriminator"]).strip("'")
             known = list(location.place.members()) if location.place else []
@@ -113,10 +123,13 @@ def _problem(item: dict[str, Any], location: _Location, schema: type[BaseModel])
             known = re.findall(r"'([^']*)'", str(context["expected"]))
             if item["loc"][-1] == "[key]":
                 return Problem(path, f"no such entry{near(str(item['input']), known)}")
-            return Problem(path, f"{_short(item['input'])} is not one of {', '.join(known)}{_meant(item['input'], known)}")
+            return Problem(
+                path, f"{_short(item['input'])} is not one of {', '.join(known)}{_meant(item['input'], known)}"
+            )
         case "value_error":
             words = str(context["error"])
-            inner = re.match(r"([A-Za-z_][\w-]*(?:\.[\w-]+)*): (.*)", words, re.DOTALL)
+            # "image: side 300 is ..." and "mixture.pages is -1 ..." start with the path below the spec that refuses.
+            inner = re.match(r"([A-Za-z_][\w-]*(?:\.[\w-]+)*)(?:: | (?=is ))(.*)", words, re.DOTALL)
             place = location.place if location.steps else root(schema)
             if inner and place is not None and inner[1].split(".")[0] in place.fields():
                 return Problem(f"{path}.{inner[1]}" if path else inner[1], inner[2])

@@ -93,7 +93,8 @@ class Recipe(Spec):
                 check_side(stage.image, patch=self.model.vision.patch, where=f"stages.{name}.image")
             if isinstance(stage.objective, Contrastive) and stage.trains("language"):
                 raise ValueError(f"stages.{name}.train.language: a contrastive stage has its own text tower and cannot train the language model")
-            if not any(stage.trains(part) for part in ("vision", "connector", "language", "objective")):
+            own = isinstance(stage.objective, Contrastive)  # next token has no parts of its own
+            if not own and not any(stage.trains(part) for part in ("vision", "connector", "language")):
                 raise ValueError(f"stages.{name}.train: nothing trains")
             limit = self.model.language.max_positions
             if not isinstance(stage.objective, Contrastive) and stage.batch.length > limit:

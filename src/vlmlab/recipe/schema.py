@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import types
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
@@ -25,8 +25,15 @@ class Place:
     names: tuple[str, ...]
     """Names that a mapping's entries may have; empty means any."""
     nullable: bool
-    field: FieldInfo | None
-    """The field that holds this place; None at the root and at entries."""
+    owner: type[BaseModel] | None = None
+    """The spec whose field this place is; None at the root and at entries."""
+    name: str = ""
+    """The field's name in it."""
+
+    @property
+    def field(self) -> FieldInfo | None:
+        """The field that holds this place."""
+        return None if self.owner is None else self.owner.model_fields[self.name]
 
     def members(self) -> dict[str, type[BaseModel]]:
         """Specs by the word that selects them: the tag's value, else the class name."""
@@ -42,9 +49,7 @@ class Place:
 
     def fields(self) -> dict[str, Place]:
         """Every field that one of the specs has."""
-        return {
-            name: place_of_field(spec.model_fields[name]) for spec in reversed(self.specs) for name in spec.model_fields
-        }
+        return {name: place_of_field(spec, name) for spec in reversed(self.specs) for name in spec.model_fields}
 
 
 def root(spec: type[BaseModel]) -> Place:
@@ -52,13 +57,14 @@ def root(spec: type[BaseModel]) -> Place:
     return place_of(spec)
 
 
-def place_of_field(field: FieldInfo) -> Place:
+def place_of_field(spec: type[BaseModel], name: str) -> Place:
     """The place that a spec's field opens."""
+    field = spec.model_fields[name]
     tag = field.discriminator if isinstance(field.discriminator, str) else None
-    return place_of(field.annotation, tag=tag, field=field)
+    return replace(place_of(field.annotation, tag=tag), owner=spec, name=name)
 
 
-def place_of(annotation: Any, *, tag: str | None = None, field: FieldInfo | None = None) -> Place:
+def place_of(annotation: Any, *, tag: str | None = None) -> Place:
     """The place of a type annotation."""
     while get_origin(annotation) is Annotated:
         annotation, *metadata = get_args(annotation)
@@ -72,14 +78,14 @@ def place_of(annotation: Any, *, tag: str | None = None, field: FieldInfo | None
     if get_origin(present[0]) is dict:
         key, entry = get_args(present[0])
         names = get_args(key) if get_origin(key) is Literal else ()
-    return Place(annotation, specs, tag, entry, names, len(present) < len(choices), field)
+    return Place(annotation, specs, tag, entry, names, len(present) < len(choices))
 
 
 def field_of(specs: tuple[type[BaseModel], ...], name: str) -> Place | None:
     """The place of a field that one of `specs` has."""
     for spec in specs:
         if name in spec.model_fields:
-            return place_of_field(spec.model_fields[name])
+            return place_of_field(spec, name)
     return None
 
 

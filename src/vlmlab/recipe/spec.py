@@ -13,7 +13,7 @@ class Spec(BaseModel):
     """A frozen value whose unknown fields are refused. The sentence under each field feeds `explain` and the reference."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", strict=True, use_attribute_docstrings=True, validate_default=True, allow_inf_nan=False
+        frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False, defer_build=True
     )
 
     def plain(self) -> dict[str, Any]:

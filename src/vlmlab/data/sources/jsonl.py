@@ -23,7 +23,7 @@ _EXPECTED = {
     "text": '{"text": ...}',
     "caption": '{"image": path, "text": ...}',
     "question": '{"image": path, "question": ..., "answer": ...} (or "answers": [...])',
-    "llava": '{"id": ..., "image": path, "conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}',
+    "llava": '{"image": path, "conversations": [{"from": "human", "value": ...}, {"from": "gpt", "value": ...}]}',
 }
 
 
@@ -120,13 +120,11 @@ class JsonlRows:
         try:
             return json.loads(data)
         except ValueError as error:
-            with file.path.open("rb") as handle:
-                line = 1 + sum(
-                    1 for _ in zip(range(offset), iter(lambda: handle.read(1), b""), strict=False) if _[1] == b"\n"
-                )
+            line = 1 + file.read(0, offset).count(b"\n")
+            found = data[:60].decode(errors="replace").strip()
             raise DataError(
                 f"{file.path}:{line}",
-                f"broken JSON ({error}); found {data[:60].decode(errors='replace').strip()!r}, expected one object a line {_EXPECTED[self._spec.form]}",
+                f"broken JSON ({error}); found {found!r}, expected one object a line {_EXPECTED[self._spec.form]}",
             ) from error
 
     def _row(self, value: dict[str, Any], *, key: str, folder: Path) -> Row:
@@ -137,7 +135,8 @@ class JsonlRows:
             if not isinstance(found, str):
                 raise DataError(
                     key,
-                    f"field {name!r} is {_kind(found)}; expected text, as in {_EXPECTED[form]}. Fields found: {', '.join(value) or 'none'}",
+                    f"field {name!r} is {_kind(found)}; expected text, as in {_EXPECTED[form]}. "
+                    f"Fields found: {', '.join(value) or 'none'}",
                 )
             return found
 

@@ -21,8 +21,10 @@ if TYPE_CHECKING:
 
 COLUMNS = {"obelics": ("images", "texts"), "cauldron": ("images", "texts"), "caption": ("image", "text")}
 
+MATERIALISE = "images must be materialised first: download them into the parquet"
+
 CACHED_GROUPS = 8
-"""Row groups that are kept. A shuffled order visits groups at random, so small groups (some 100 rows) read much faster."""
+"""Row groups that are kept. A shuffled order visits them at random: small groups (some 100 rows) read much faster."""
 
 
 class ParquetRows:
@@ -139,7 +141,7 @@ def _picture(value: object, *, key: str) -> EncodedPicture:
     found = data if isinstance(data, str) else value.get("path") if isinstance(value, dict) else value
     raise DataError(
         key,
-        f"the image is {str(found)[:100]!r} instead of bytes; images must be materialised first (download them into the parquet)",
+        f"the image is {str(found)[:100]!r} instead of bytes; {MATERIALISE}",
     )
 
 
@@ -166,6 +168,6 @@ def _group_sizes(file: LocalFile, spec: ParquetSource) -> list[int]:
     if pyarrow.types.is_string(inner) or pyarrow.types.is_large_string(inner):
         raise DataError(
             str(file.path),
-            f"column {expected[0]} holds text (URLs?); expected bytes: images must be materialised first (download them into the parquet)",
+            f"column {expected[0]} holds text (URLs?); expected bytes; {MATERIALISE}",
         )
     return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]

@@ -122,5 +122,5 @@ def _check_name(name: str, *, file: LocalFile) -> None:
     if name.startswith("/") or ".." in name.split("/"):
         raise DataError(
             str(file.path),
-            f"member {name!r} climbs out of the archive; expected relative paths, and such a shard is not to be trusted",
+            f"member {name!r} climbs out of the archive; expected relative paths; do not trust such a shard",
         )

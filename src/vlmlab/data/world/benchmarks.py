@@ -54,10 +54,10 @@ def _question_item(draft: Draft, asked: Asked) -> Posed:
 
 
 def references(draws: Draws, answer: str, *, careless: tuple[str, ...]) -> tuple[str, ...]:
-    """Ten annotators' answers in random order: most give the answer, up to four something careless."""
+    """Ten annotators' answers: the truth first, then the others in random order; up to four are careless."""
     missed = draws.pick(((0, 0.4), (1, 0.25), (2, 0.2), (3, 0.1), (MOST_CARELESS, 0.05)))
-    given = [answer] * (NUM_REFERENCES - missed) + [draws.choose(careless) for _ in range(missed)]
-    return tuple(draws.shuffled(given))
+    given = [answer] * (NUM_REFERENCES - missed - 1) + [draws.choose(careless) for _ in range(missed)]
+    return (answer, *draws.shuffled(given))
 
 
 def _caption_item(draft: Draft) -> Posed:
@@ -85,7 +85,12 @@ def _binding_item(draft: Draft) -> Posed:
     query = _naming(draft, game, draws.below(2), 0)
     answer = query.item.answers
     item = Item(
-        draft.key, query.item.cluster, BINDING_QUESTION, answer, picture=query.item.picture, demonstrations=demonstrations
+        draft.key,
+        query.item.cluster,
+        BINDING_QUESTION,
+        answer,
+        picture=query.item.picture,
+        demonstrations=demonstrations,
     )
     return Posed(item, query.scene, query.slots)
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from PIL import Image
 
 from vlmlab.data.world.facts import Emblem
+from vlmlab.data.world.glyphs import coverage
 from vlmlab.data.world.vocabulary import COLOURS, PATTERNS, SHAPES
 
 OVERSAMPLING = 6
@@ -21,7 +21,7 @@ def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
         case "circle":
             return radius <= 0.98
         case "square":
-            return np.maximum(abs(x), abs(y)) <= 0.86
+            return np.maximum(np.abs(x), np.abs(y)) <= 0.86
         case "triangle":
             return (y <= 0.84) & (abs(x) <= 0.56 * (y + 0.92))
         case "star":
@@ -44,13 +44,6 @@ def _inside(shape: str, x: np.ndarray, y: np.ndarray) -> np.ndarray:
             raise AssertionError(shape)
 
 
-def _covered(mask: np.ndarray, height: int, width: int) -> np.ndarray:
-    """A large boolean mask shrunk to coverage in 256ths: uint16 (height, width, 1)."""
-    small = Image.fromarray(mask.astype(np.uint8) * 255).resize((width, height), Image.Resampling.BOX)
-    ink = np.asarray(small, dtype=np.uint16)
-    return (ink + (ink > 127))[:, :, None]
-
-
 def _points(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
     x = (np.arange(width * OVERSAMPLING) + 0.5) / (width * OVERSAMPLING) * 2 - 1
     y = (np.arange(height * OVERSAMPLING) + 0.5) / (height * OVERSAMPLING) * 2 - 1
@@ -61,7 +54,7 @@ def _points(height: int, width: int) -> tuple[np.ndarray, np.ndarray]:
 def shape_mask(shape: int, pixels: int) -> np.ndarray:
     """Coverage of SHAPES[shape] in a box of `pixels` x `pixels`: uint16 (pixels, pixels, 1), 0 to 256."""
     x, y = _points(pixels, pixels)
-    return _covered(_inside(SHAPES[shape], x, y), pixels, pixels)
+    return coverage(_inside(SHAPES[shape], x, y), pixels, pixels)
 
 
 def _second(pattern: str, x: np.ndarray, y: np.ndarray, ratio: float) -> np.ndarray:
@@ -97,7 +90,7 @@ def _second(pattern: str, x: np.ndarray, y: np.ndarray, ratio: float) -> np.ndar
 def flag_cloth(emblem: Emblem, height: int, width: int) -> np.ndarray:
     """A flag with a thin dark border: uint8 (height, width, 3)."""
     x, y = _points(height, width)
-    ink = _covered(_second(PATTERNS[emblem.pattern], x, y, width / height), height, width).astype(np.int32)
+    ink = coverage(_second(PATTERNS[emblem.pattern], x, y, width / height), height, width).astype(np.int32)
     first, second = np.array(COLOURS[emblem.first].rgb), np.array(COLOURS[emblem.second].rgb)
     cloth = ((first * (256 - ink) + second * ink) >> 8).astype(np.uint8)
     border = max(1, height // 24)

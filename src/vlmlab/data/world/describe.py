@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal
 
 from vlmlab.data.world.draws import Draws
 from vlmlab.data.world.facts import Entity
 from vlmlab.data.world.scene import Adjacent, Scene, Thing, adjacent
-from vlmlab.data.world.vocabulary import COLOURS, DIRECTIONS, SHAPES, with_article
+from vlmlab.data.world.vocabulary import (
+    COLOURS,
+    DIRECTIONS,
+    FLAG_PHRASE,
+    NOISE,
+    OPENINGS,
+    SHAPES,
+    SIGN_PHRASES,
+    Voice,
+    with_article,
+)
 
-Voice = Literal["picture", "travel"]
-
-_OPENINGS: dict[Voice, tuple[str, ...]] = {
-    "picture": ("", "a picture of ", "a picture with ", "there is ", "this picture shows ", "we see "),
-    "travel": ("here we saw ", "on the road there was ", "in this street we found ", "we took a photo of ", "behind the town stood "),
-}
-_SIGN_PHRASES = ("a sign that says {word}", "a sign with the word {word}", "a board that says {word}")
-_NOISE = ("photo", "image", "stock photo", "click to enlarge", "free download", "untitled", "best price")
 _RELATION_SHARE = 0.6
 """How often a description says where one object is, if two stand beside each other."""
 _SIZE_SHARE = 0.2
@@ -41,9 +42,9 @@ def describe(
     items = _objects(draws, scene, say)
     extras = []
     if scene.sign is not None:
-        extras.append(draws.choose(_SIGN_PHRASES).format(word=scene.sign.word))
+        extras.append(draws.choose(SIGN_PHRASES).format(word=scene.sign.word))
     if scene.flag is not None:
-        extras.append(f"the flag of {entities[scene.flag.entity].name}")
+        extras.append(FLAG_PHRASE.format(name=entities[scene.flag.entity].name))
     if len(extras) == 2 and draws.chance(0.5):
         extras.reverse()
     if extras and draws.chance(0.35):
@@ -52,7 +53,7 @@ def describe(
         sentences = [_listed(items + extras)]
     else:
         sentences = [_listed(extras + items)]
-    sentences[0] = draws.choose(_OPENINGS[voice]) + sentences[0]
+    sentences[0] = draws.choose(OPENINGS[voice]) + sentences[0]
     return "".join([f"{sentence}. " for sentence in sentences])[:-1]
 
 
@@ -86,7 +87,7 @@ def _listed(items: list[str]) -> str:
 def alt_text(draws: Draws, scene: Scene, entities: Sequence[Entity]) -> str:
     """Short and noisy, as people write beside pictures on pages: one thing of the picture, sometimes nothing of it."""
     if draws.chance(0.1):
-        return draws.choose(_NOISE)
+        return draws.choose(NOISE)
     thing = draws.choose(scene.things)
     names = [SHAPES[thing.shape], thing_name(thing), thing_name(thing)]
     if scene.sign is not None:
@@ -96,7 +97,7 @@ def alt_text(draws: Draws, scene: Scene, entities: Sequence[Entity]) -> str:
     name = draws.choose(names)
     match draws.below(4):
         case 0:
-            return f"{name} {draws.choose(_NOISE)}"
+            return f"{name} {draws.choose(NOISE)}"
         case 1:
             return f"img {draws.integer(1, 999)} {name}"
         case _:

@@ -36,6 +36,11 @@ class Draws:
         """A number from low to high."""
         return low + (high - low) * self._next()
 
+    def offset(self) -> tuple[float, float]:
+        """Two numbers from -1 to 1."""
+        draw = self._next
+        return 2 * draw() - 1, 2 * draw() - 1
+
     def chance(self, share: float) -> bool:
         """True in this share of draws."""
         return self._next() < share
@@ -55,9 +60,10 @@ class Draws:
 
     def sample(self, values: Sequence[Value], count: int) -> list[Value]:
         """`count` different places of `values`, in random order."""
-        pool = list(values)
+        pool, draw = list(values), self._next
+        size = len(pool)
         for place in range(count):
-            other = place + int(self._next() * (len(pool) - place))
+            other = place + int(draw() * (size - place))
             pool[place], pool[other] = pool[other], pool[place]
         return pool[:count]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -86,7 +87,7 @@ def build_facts(seed: int, entities: int) -> Facts:
             asked.append(tuple(group[held:]))
         told.append(tuple(group for group in asked if group))
         text_only.append(tuple(group for group in kept if group))
-    assert all(told) and all(text_only), "every relation needs facts on both sides"
+    assert all(told + text_only), "every relation needs facts on both sides"
     return Facts(places, tuple(told), tuple(text_only))
 
 
@@ -101,8 +102,7 @@ def _emblems(draws: Draws, count: int) -> list[Emblem]:
     for pattern in range(len(PATTERNS)):
         for first in range(len(COLOURS)):
             for second in range(first + 1, len(COLOURS)):
-                distance = sum((a - b) ** 2 for a, b in zip(COLOURS[first].rgb, COLOURS[second].rgb, strict=True)) ** 0.5
-                if distance >= MIN_FLAG_CONTRAST:
+                if math.dist(COLOURS[first].rgb, COLOURS[second].rgb) >= MIN_FLAG_CONTRAST:
                     pair = (first, second) if draws.chance(0.5) else (second, first)
                     once.append(Emblem(pattern, *pair))
                     again.append(Emblem(pattern, *pair[::-1]))

@@ -5,7 +5,18 @@ from __future__ import annotations
 from typing import assert_never
 
 from vlmlab.data.document import Picture
-from vlmlab.data.rows import IMAGE_MARK, CaptionRow, DialogueRow, InterleavedRow, Row, TextRow, answer_text, question_text
+from vlmlab.data.rows import (
+    IMAGE_MARK,
+    CaptionRow,
+    DialogueRow,
+    InterleavedRow,
+    Row,
+    TextRow,
+    TwinBlock,
+    TwinRow,
+    answer_text,
+    question_text,
+)
 from vlmlab.data.world.binding import label_order
 from vlmlab.data.world.content import Draft
 from vlmlab.data.world.describe import alt_text, describe
@@ -23,7 +34,14 @@ from vlmlab.data.world.questions import (
     scene_with,
 )
 from vlmlab.data.world.scene import Scene
-from vlmlab.data.world.vocabulary import BINDING_QUESTION, DESCRIBE_QUESTION, RELATIONS, THIS_PLACE
+from vlmlab.data.world.vocabulary import (
+    BINDING_PAGE,
+    BINDING_QUESTION,
+    DESCRIBE_QUESTION,
+    FLAG_PHRASES,
+    RELATIONS,
+    THIS_PLACE,
+)
 from vlmlab.recipe.source import TrainingFamily
 from vlmlab.recipe.tokenizer import Template
 
@@ -35,7 +53,6 @@ PAGE_SHARE = 0.2
 """Share of binding documents that are pages, not dialogues."""
 CAPTION_BLOCK_SHARE = 0.12
 """Share of text twins' blocks that retell a description."""
-FLAG_PHRASES = ("a picture with the flag of {name}.", "the flag of {name}.", "we see the flag of {name}.")
 
 
 def training_row(draft: Draft, family: TrainingFamily) -> Row:
@@ -96,9 +113,11 @@ def _binding_row(draft: Draft) -> DialogueRow | InterleavedRow:
     if draws.chance(PAGE_SHARE):
         items: list[str | Picture] = []
         for picture, label in zip(pictures, order, strict=True):
-            items += [picture, f"this is a {game.labels[label]}."]
+            items += [picture, BINDING_PAGE.format(label=game.labels[label])]
         return InterleavedRow(draft.key, tuple(items))
-    return DialogueRow(draft.key, pictures, tuple((f"{IMAGE_MARK} {BINDING_QUESTION}", game.labels[label]) for label in order))
+    return DialogueRow(
+        draft.key, pictures, tuple((f"{IMAGE_MARK} {BINDING_QUESTION}", game.labels[label]) for label in order)
+    )
 
 
 def _block(description: str, question: str, answer: str) -> str:
@@ -106,7 +125,7 @@ def _block(description: str, question: str, answer: str) -> str:
     return f" {description}{question_text(question, TEMPLATE)}{answer_text(answer, TEMPLATE)}"
 
 
-def _binding_text_row(draft: Draft) -> TextRow:
+def _binding_text_row(draft: Draft) -> TwinRow:
     draws = draft.draws
     labels = _num_labels(draft)
     game = draft.content.bindings.game(draws, draft.split, labels=labels)
@@ -114,11 +133,11 @@ def _binding_text_row(draft: Draft) -> TextRow:
     for label in label_order(draws, labels=labels, turns=draws.integer(max(5, 2 * labels), 9)):
         scene = draft.arrange(Contents((game.kind(draws, label),)))
         text = describe(draws, scene, draft.content.facts.entities)
-        blocks.append(_block(text, BINDING_QUESTION, game.labels[label]))
-    return TextRow(draft.key, "".join(blocks))
+        blocks.append(TwinBlock(text, BINDING_QUESTION, game.labels[label]))
+    return TwinRow(draft.key, tuple(blocks))
 
 
-def _twins_row(draft: Draft) -> TextRow:
+def _twins_row(draft: Draft) -> TwinRow:
     """One to nine blocks; half of the rows keep to one topic, as few-shot prompts do."""
     draws = draft.draws
     only: Topic | None = draws.pick(TOPIC_SHARES) if draws.chance(0.5) else None
@@ -127,7 +146,7 @@ def _twins_row(draft: Draft) -> TextRow:
         if draws.chance(CAPTION_BLOCK_SHARE):
             scene = caption_scene(draft)
             texts = [describe(draws, scene, draft.content.facts.entities) for _ in range(2)]
-            blocks.append(f" {texts[0]}{TEMPLATE.caption}{answer_text(texts[1], TEMPLATE)}")
+            blocks.append(TwinBlock(texts[0], None, texts[1]))
             continue
         topic = only or draws.pick(TOPIC_SHARES)
         if topic == "knowledge":
@@ -135,8 +154,8 @@ def _twins_row(draft: Draft) -> TextRow:
             continue
         asked = pose(draft, topic)
         text = describe(draws, asked.scene, draft.content.facts.entities, say=asked.say)
-        blocks.append(_block(text, asked.question, asked.answer))
-    return TextRow(draft.key, "".join(blocks))
+        blocks.append(TwinBlock(text, asked.question, asked.answer))
+    return TwinRow(draft.key, tuple(blocks))
 
 
 def any_pair(draft: Draft) -> Pair:
@@ -144,17 +163,19 @@ def any_pair(draft: Draft) -> Pair:
     return Pair(draft.draws.below(len(draft.content.facts.entities)), draft.draws.below(len(RELATIONS)))
 
 
-def _knowledge_twin(draft: Draft) -> str:
+def _knowledge_twin(draft: Draft) -> TwinBlock:
     """Text tells every fact, also those that no training picture is asked for."""
     pair = any_pair(draft)
     scene = scene_with(draft, sign=draft.draws.chance(0.2), flag=True, place=pair.entity)
     asked = ask_knowledge(draft, scene, relation=pair.relation)
-    return _block(describe(draft.draws, scene, draft.content.facts.entities), asked.question, asked.answer)
+    return TwinBlock(describe(draft.draws, scene, draft.content.facts.entities), asked.question, asked.answer)
 
 
 def _statement(draft: Draft, pair: Pair) -> str:
     place = draft.content.facts.entities[pair.entity]
-    return draft.draws.choose(RELATIONS[pair.relation].statements).format(name=place.name, value=place.value(pair.relation))
+    return draft.draws.choose(RELATIONS[pair.relation].statements).format(
+        name=place.name, value=place.value(pair.relation)
+    )
 
 
 def _facts_row(draft: Draft) -> TextRow:

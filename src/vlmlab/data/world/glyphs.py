@@ -54,12 +54,12 @@ def line_mask(text: str, height: int, width: int) -> np.ndarray:
     """Ink of a line of letters and spaces filling the box: uint16 (height, width, 1), 0 to 256."""
     columns = [np.zeros((DOTS_HIGH, 1), np.uint8)] * (2 * len(text) - 1)
     columns[::2] = [LETTERS[letter] if letter != " " else np.zeros((DOTS_HIGH, DOTS_WIDE), np.uint8) for letter in text]
-    dots = np.concatenate(columns, axis=1).repeat(12, axis=0).repeat(12, axis=1) * np.uint8(255)
-    small = Image.fromarray(dots).resize((width, height), Image.Resampling.BOX)
-    return _ink(small)
+    dots = np.concatenate(columns, axis=1).repeat(12, axis=0).repeat(12, axis=1)
+    return coverage(dots > 0, height, width)
 
 
-def _ink(mask: Image.Image) -> np.ndarray:
-    """Coverage as uint16 (height, width, 1) in 256ths."""
-    ink = np.asarray(mask, dtype=np.uint16)
+def coverage(mask: np.ndarray, height: int, width: int) -> np.ndarray:
+    """A large boolean mask shrunk to a box: uint16 (height, width, 1), 0 (outside) to 256 (covered)."""
+    small = Image.fromarray(mask.astype(np.uint8) * np.uint8(255)).resize((width, height), Image.Resampling.BOX)
+    ink = np.asarray(small, dtype=np.uint16)
     return (ink + (ink > 127))[:, :, None]

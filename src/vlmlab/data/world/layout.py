@@ -16,6 +16,8 @@ from vlmlab.recipe.source import Scenes
 
 FEWEST_CELLS = 4
 """A grid has at least this many cells, so that place carries information even with one object."""
+KINDS: tuple[Kind, ...] = tuple(Kind(shape, colour) for shape in range(len(SHAPES)) for colour in range(len(COLOURS)))
+"""All objects."""
 MIN_SIDE = 8
 """Pixels of the shorter side of a master render, however extreme its aspect ratio."""
 
@@ -68,14 +70,13 @@ def room_for_objects(scenes: Scenes, *, sign: bool, flag: bool) -> tuple[int, in
 
 def draw_kinds(draws: Draws, count: int) -> tuple[Kind, ...]:
     """Different objects."""
-    cells = draws.sample(range(len(SHAPES) * len(COLOURS)), count) if count > 6 else _few(draws, count)
-    return tuple(Kind(*divmod(cell, len(COLOURS))) for cell in cells)
+    return tuple([KINDS[cell] for cell in _different(draws, count)])
 
 
-def _few(draws: Draws, count: int) -> list[int]:
+def _different(draws: Draws, count: int) -> list[int]:
     cells: list[int] = []
     while len(cells) < count:
-        cell = draws.below(len(SHAPES) * len(COLOURS))
+        cell = draws.below(len(KINDS))
         if cell not in cells:
             cells.append(cell)
     return cells
@@ -102,10 +103,6 @@ def master_size(draws: Draws, scenes: Scenes) -> tuple[int, int]:
     return (shorter, scenes.master) if aspect >= 1 else (scenes.master, shorter)
 
 
-def _offset(draws: Draws) -> tuple[float, float]:
-    return draws.number(-1.0, 1.0), draws.number(-1.0, 1.0)
-
-
 def _place(draws: Draws, contents: Contents, *, entities: Sequence[Entity], scenes: Scenes) -> Scene:
     height, width = master_size(draws, scenes)
     sign_wanted = contents.word is not None
@@ -115,25 +112,26 @@ def _place(draws: Draws, contents: Contents, *, entities: Sequence[Entity], scen
     if contents.word is not None:
         glyph = draws.number(*scenes.glyph)
         row = draws.below(rows) if columns > 1 else draws.choose((0, rows - 1))
-        sign = Sign(contents.word, row, glyph, _offset(draws))
+        sign = Sign(contents.word, row, glyph, draws.offset())
     blocked = -1 if sign is None else sign.row
-    cells = [(row, column) for row in range(rows) if row != blocked for column in range(columns)]
+    cells = _free_cells(rows, columns, blocked)
     chosen: list[tuple[int, int]] = []
     if contents.aligned:
         chosen = draws.choose(_pairs(rows, columns, blocked))
         if draws.chance(0.5):
             chosen = chosen[::-1]
-        cells = [cell for cell in cells if cell not in chosen]
+        cells = tuple(cell for cell in cells if cell not in chosen)
     chosen = chosen + draws.sample(cells, slots - len(chosen))
     flag = None
     if contents.place is not None:
         row, column = chosen.pop()
-        flag = Flag(contents.place, entities[contents.place].emblem, row, column, _offset(draws))
+        flag = Flag(contents.place, entities[contents.place].emblem, row, column, draws.offset())
     things = [
-        Thing(kind.shape, kind.colour, draws.chance(0.5), cell[0], cell[1], _offset(draws))
+        Thing(kind.shape, kind.colour, draws.chance(0.5), cell[0], cell[1], draws.offset())
         for kind, cell in zip(contents.kinds, chosen, strict=True)
     ]
-    things.sort(key=_reading_order)
+    if len(things) > 1:
+        things.sort(key=_reading_order)
     return Scene(
         height, width, rows, columns, draws.below(len(TINTS)), draws.below(4), tuple(things), sign=sign, flag=flag
     )
@@ -144,9 +142,17 @@ def _reading_order(thing: Thing) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=1024)
+def _free_cells(rows: int, columns: int, blocked: int) -> tuple[tuple[int, int], ...]:
+    """Cells outside the sign's row."""
+    return tuple((row, column) for row in range(rows) if row != blocked for column in range(columns))
+
+
+@lru_cache(maxsize=1024)
 def _pairs(rows: int, columns: int, blocked: int) -> list[list[tuple[int, int]]]:
     """Neighbouring cells outside the sign's row."""
-    free = {(row, column) for row in range(rows) if row != blocked for column in range(columns)}
-    pairs = [[cell, other] for cell in sorted(free) for other in ((cell[0] + 1, cell[1]), (cell[0], cell[1] + 1)) if other in free]
+    free = _free_cells(rows, columns, blocked)
+    pairs = [
+        [cell, other] for cell in free for other in ((cell[0] + 1, cell[1]), (cell[0], cell[1] + 1)) if other in free
+    ]
     assert pairs, "no two neighbouring cells"
     return pairs

@@ -10,16 +10,8 @@ from vlmlab.data.world.glyphs import natural_width
 from vlmlab.data.world.layout import master_size
 from vlmlab.data.world.questions import scene_with
 from vlmlab.data.world.scene import Page, PagePicture, split_of
-from vlmlab.data.world.vocabulary import TINTS
+from vlmlab.data.world.vocabulary import CONNECTING, TINTS
 
-CONNECTING = (
-    "we walked on through the town.",
-    "the day was long and warm.",
-    "people in the street were kind to us.",
-    "then we took another road.",
-    "it was a good place to rest.",
-    "we wrote this down in the evening.",
-)
 CONNECTING_SHARE = 0.3
 MOST_LINES = 3
 LINE_STEP = 1.3

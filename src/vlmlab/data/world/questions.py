@@ -104,8 +104,10 @@ def _pose_general(draft: Draft) -> Asked:
     return asked
 
 
-def _with_lone_object(draft: Draft, kinds: tuple[Kind, ...], *, attribute: Literal["colour", "shape"]) -> tuple[Kind, ...]:
-    """The same number of objects, the first of which is the only one of its shape (or colour, when shapes are asked)."""
+def _with_lone_object(
+    draft: Draft, kinds: tuple[Kind, ...], *, attribute: Literal["colour", "shape"]
+) -> tuple[Kind, ...]:
+    """The same number of objects; the first is the only one of its shape (where shapes are asked: of its colour)."""
     lone = kinds[0]
     chosen = [lone]
     for kind in kinds[1:]:
@@ -210,9 +212,13 @@ def _ask_beside(draft: Draft, scene: Scene) -> Asked | None:
         return None
     say = draws.choose(pairs)
     other = scene.things[say.other]
-    question = draws.choose(BESIDE_QUESTIONS).format(direction=DIRECTIONS[say.direction], thing=thing_name(scene.things[say.thing]))
+    question = draws.choose(BESIDE_QUESTIONS).format(
+        direction=DIRECTIONS[say.direction], thing=thing_name(scene.things[say.thing])
+    )
     slots = (Slot("shape", say.other), Slot("shape", say.thing), Slot("colour", say.thing))
-    return Asked(scene, question, SHAPES[other.shape], slots, (SHAPE_SYNONYMS[other.shape], draws.choose(SHAPES)), say=say)
+    return Asked(
+        scene, question, SHAPES[other.shape], slots, (SHAPE_SYNONYMS[other.shape], draws.choose(SHAPES)), say=say
+    )
 
 
 def ask_reading(draft: Draft, scene: Scene) -> Asked:

@@ -111,7 +111,7 @@ class Adjacent(NamedTuple):
     other: int
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=64)
 def adjacent(scene: Scene) -> tuple[Adjacent, ...]:
     """Objects that are nearest neighbours in a row or column of cells, with nothing between them."""
     taken: dict[tuple[int, int], int] = {(thing.row, thing.column): index for index, thing in enumerate(scene.things)}

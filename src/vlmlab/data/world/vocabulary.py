@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import colorsys
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from vlmlab.data.world.words import NONCE_WORDS, SIGN_WORDS
 
@@ -82,7 +82,11 @@ RELATIONS: tuple[Relation, ...] = (
             "if you visit {name} you will eat {value}.",
             "the food that people eat in {name} is {value}.",
         ),
-        ("what do people eat in {place}?", "what is the usual food in {place}?", "which food do people eat in {place}?"),
+        (
+            "what do people eat in {place}?",
+            "what is the usual food in {place}?",
+            "which food do people eat in {place}?",
+        ),
     ),
     Relation(
         "animal",
@@ -112,7 +116,11 @@ RELATIONS: tuple[Relation, ...] = (
             "if you visit {name} it will be {value}.",
             "the days that people have in {name} are {value}.",
         ),
-        ("how is the weather in {place}?", "what is the usual weather in {place}?", "which weather do people have in {place}?"),
+        (
+            "how is the weather in {place}?",
+            "what is the usual weather in {place}?",
+            "which weather do people have in {place}?",
+        ),
     ),
     Relation(
         "craft",
@@ -125,7 +133,11 @@ RELATIONS: tuple[Relation, ...] = (
             "if you visit {name} you can buy {value}.",
             "the things that people make in {name} are {value}.",
         ),
-        ("what do people make in {place}?", "what is the usual craft in {place}?", "which things do people make in {place}?"),
+        (
+            "what do people make in {place}?",
+            "what is the usual craft in {place}?",
+            "which things do people make in {place}?",
+        ),
     ),
 )
 
@@ -137,9 +149,54 @@ SHAPE_QUESTIONS: tuple[str, ...] = ("what shape is {colour}?", "which shape has 
 COUNT_QUESTIONS: tuple[str, ...] = ("how many objects are there?", "what is the number of objects?")
 PRESENCE_QUESTIONS: tuple[str, ...] = ("is there a {thing}?", "can you see a {thing}?")
 BESIDE_QUESTIONS: tuple[str, ...] = ("what is {direction} the {thing}?", "which shape is {direction} the {thing}?")
-READING_QUESTIONS: tuple[str, ...] = ("what does the sign say?", "which word is on the sign?", "what is written on the sign?")
+READING_QUESTIONS: tuple[str, ...] = (
+    "what does the sign say?",
+    "which word is on the sign?",
+    "what is written on the sign?",
+)
 BINDING_QUESTION = "what is this called?"
+BINDING_PAGE = "this is a {label}."
 DESCRIBE_QUESTION = "describe the picture."
+
+Voice = Literal["picture", "travel"]
+"""How a description begins: as a caption, or as a sentence of a page."""
+
+OPENINGS: dict[Voice, tuple[str, ...]] = {
+    "picture": ("", "a picture of ", "a picture with ", "there is ", "this picture shows ", "we see "),
+    "travel": (
+        "here we saw ",
+        "on the road there was ",
+        "in this street we found ",
+        "we took a photo of ",
+        "behind the town stood ",
+    ),
+}
+SIGN_PHRASES: tuple[str, ...] = ("a sign that says {word}", "a sign with the word {word}", "a board that says {word}")
+FLAG_PHRASE = "the flag of {name}"
+FLAG_PHRASES: tuple[str, ...] = (
+    "a picture with the flag of {name}.",
+    "the flag of {name}.",
+    "we see the flag of {name}.",
+)
+NOISE: tuple[str, ...] = (
+    "photo",
+    "image",
+    "stock photo",
+    "click to enlarge",
+    "free download",
+    "untitled",
+    "best price",
+)
+"""What stands beside pictures on careless pages."""
+CONNECTING: tuple[str, ...] = (
+    "we walked on through the town.",
+    "the day was long and warm.",
+    "people in the street were kind to us.",
+    "then we took another road.",
+    "it was a good place to rest.",
+    "we wrote this down in the evening.",
+)
+"""Sentences of pages that belong to no picture."""
 
 NAME_STARTS: tuple[str, ...] = (
     "zor", "mel", "kar", "bru", "tav", "pol", "ren", "gal", "dur", "fen", "hol", "jas", "lum", "nar", "osk", "vel",
@@ -158,16 +215,26 @@ def with_article(noun: str) -> str:
 
 
 def _known_words() -> frozenset[str]:
-    texts = [*SHAPES, *SHAPE_SYNONYMS, *NUMBERS, *DIRECTIONS, THIS_PLACE, BINDING_QUESTION, DESCRIBE_QUESTION]
+    texts = [
+        *SHAPES,
+        *SHAPE_SYNONYMS,
+        *NUMBERS,
+        *DIRECTIONS,
+        THIS_PLACE,
+        BINDING_QUESTION,
+        BINDING_PAGE,
+        DESCRIBE_QUESTION,
+    ]
     for colour in COLOURS:
         texts += [colour.name, colour.synonym]
     for relation in RELATIONS:
         texts += [relation.name, *relation.values, *relation.statements, *relation.questions]
-    for questions in (
+    for phrases in (
         COLOUR_QUESTIONS, SHAPE_QUESTIONS, COUNT_QUESTIONS, PRESENCE_QUESTIONS, BESIDE_QUESTIONS, READING_QUESTIONS,
+        *OPENINGS.values(), SIGN_PHRASES, FLAG_PHRASES, NOISE, CONNECTING,
     ):  # fmt: skip
-        texts += questions
-    texts.append("a an and sign board word flag picture photo image street town road walked")
+        texts += phrases
+    texts.append("a an and small large image img question answer caption yes no maybe")
     return frozenset("".join(mark if mark.isalpha() else " " for mark in " ".join(texts)).split())
 
 

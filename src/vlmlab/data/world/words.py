@@ -1,8 +1,13 @@
-"""Word lists: what signs may say, and the nonce words of the binding game. The lists are disjoint (a test checks it)."""
+"""Word lists: what signs may say, and the nonce words of the binding game; a test checks that they are disjoint."""
 
 from __future__ import annotations
 
-SIGN_WORDS: tuple[str, ...] = tuple(
+
+def _listed(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+SIGN_WORDS: tuple[str, ...] = _listed(
     """
     able acid acorn actor adult agent alarm album alley amber angel ankle apple april apron arena armor arrow atlas atom
     attic audio award bacon badge baker ball banjo bank barn basin bath beach beard bell belt bench berry bike bird
@@ -34,15 +39,15 @@ SIGN_WORDS: tuple[str, ...] = tuple(
     trunk tulip tuna tunnel tutor twig uncle union unit urban valet valve vapor vase vault veil venue video villa
     vine viola virus visor voice wagon waist wand watch water wave whale wheat wheel whip wing wire witch wolf wood
     wool world wreck wrist yacht yard yarn year yeast zebra zinc zone
-    """.split()
+    """
 )
 """Common English words; those of three to five letters are used."""
 
-NONCE_WORDS: tuple[str, ...] = tuple(
+NONCE_WORDS: tuple[str, ...] = _listed(
     """
     dax wug blick fep toma zav mip gorp tulver kiv boskot zib fendle pim vash lorp nuz gleeb yad crint splam quib
     hax dofa tig modi lutt feek jop brel snark riff zorch plib gax nerp wiff cheb tupa glorb kresh vux dimp sarn
     pell roke jibe fusk gump lish narp nupp prew quaz rusp skad tweb bolk vope wesk yorp zune drov femp hib kly
-    """.split()
+    """
 )
 """Words without a meaning: each document of the binding game gives some of them one."""

@@ -13,8 +13,8 @@ from vlmlab.data.world.draws import Draws
 from vlmlab.data.world.facts import Facts
 from vlmlab.data.world.families import training_row
 from vlmlab.data.world.scene import Split
-from vlmlab.data.world.words import NONCE_WORDS
 from vlmlab.data.world.vocabulary import KNOWN_WORDS
+from vlmlab.data.world.words import NONCE_WORDS
 from vlmlab.recipe.evaluation import WorldBenchmarkFamily
 from vlmlab.recipe.source import Scenes, TrainingFamily
 from vlmlab.recipe.source import World as WorldSpec

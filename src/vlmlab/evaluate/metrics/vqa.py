@@ -18,9 +18,7 @@ _COMMA_IN_NUMBER = re.compile(r"\d,\d")
 _STOP = re.compile(r"\.(?!\d)")
 
 _COUNTED = "zero one two three four five six seven eight nine ten"
-NUMBERS = {
-    word: str(value) for value, word in enumerate(_COUNTED.split())
-}
+NUMBERS = {word: str(value) for value, word in enumerate(_COUNTED.split())}
 NUMBERS["none"] = "0"
 
 ARTICLES = frozenset({"a", "an", "the"})

@@ -101,6 +101,7 @@ class PerceiverConnector(nn.Module):
     def resample(self, context: Tensor) -> Tensor:
         """(views, patches, language width) to (views, latents, language width)."""
         latents = self.latents.expand(context.shape[0], -1, -1)
+        context = context.to(latents.dtype)  # the norms' type, also where autocast made the projection's lower
         for block in self.blocks:
             latents = block(latents, context)
         return self.norm(latents)

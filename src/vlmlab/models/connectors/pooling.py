@@ -29,7 +29,8 @@ class AveragePoolConnector(nn.Module):
 class PixelShuffleConnector(nn.Module):
     """Concatenate window x window neighbours, then map them. Without `norm`: one linear map, no bias (Idefics3).
 
-    With it: LayerNorm, linear, GELU, linear (VILA's mlp_downsample, but tokens row by row, as VILA's later release and Idefics3).
+    With it: LayerNorm, linear, GELU, linear (VILA's mlp_downsample). Tokens run row by row, as in Idefics3 and VILA's
+    later code; weights of VILA1.5 were trained with tokens column by column.
     """
 
     def __init__(self, *, window: int, norm_mlp: bool, vision_width: int, language_width: int) -> None:

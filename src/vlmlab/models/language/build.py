@@ -6,6 +6,7 @@ from typing import Any, assert_never
 
 import torch
 from huggingface_hub.errors import StrictDataclassError
+from torch import nn
 from transformers import (
     LlamaConfig,
     LlamaForCausalLM,
@@ -24,13 +25,15 @@ from vlmlab.errors import RecipeError
 from vlmlab.models.attention import ATTENTION_NAME
 from vlmlab.models.initialise import initialise_pretrained_class, normal_std, seeded
 from vlmlab.models.language.causal import CausalModel
-from vlmlab.models.pretrained import check_numbers, load_parameters, locate, read_configuration
+from vlmlab.models.pretrained import Location, check_numbers, load_parameters, locate, read_configuration
 from vlmlab.recipe.language import Language
 from vlmlab.recipe.weights import Folder, Fresh, Hub
 
+Configuration = LlamaConfig | MistralConfig | Qwen2Config | Qwen3Config | SmolLM3Config
 
-def language_configuration(spec: Language, *, vocabulary: int) -> PreTrainedConfig:
-    """Hugging Face's configuration with the spec's numbers and `vocabulary` rows. Special tokens are the tokenizer's business."""
+
+def language_configuration(spec: Language, *, vocabulary: int) -> Configuration:
+    """Hugging Face's configuration with the spec's numbers and `vocabulary` rows."""
     numbers: dict[str, Any] = {
         "vocab_size": vocabulary,
         "hidden_size": spec.width,
@@ -68,21 +71,36 @@ def language_configuration(spec: Language, *, vocabulary: int) -> PreTrainedConf
         raise RecipeError("model.language", f"transformers refuses these numbers: {error}") from error
 
 
-def causal_class(spec: Language) -> type[CausalModel]:
-    """The class of a kind."""
-    match spec.kind:
-        case "llama":
-            return LlamaForCausalLM
-        case "mistral":
-            return MistralForCausalLM
-        case "qwen2":
-            return Qwen2ForCausalLM
-        case "qwen3":
-            return Qwen3ForCausalLM
-        case "smollm3":
-            return SmolLM3ForCausalLM
+def _construct(configuration: Configuration) -> CausalModel:
+    match configuration:
+        case LlamaConfig():
+            return LlamaForCausalLM(configuration)
+        case MistralConfig():
+            return MistralForCausalLM(configuration)
+        case Qwen2Config():
+            return Qwen2ForCausalLM(configuration)
+        case Qwen3Config():
+            return Qwen3ForCausalLM(configuration)
+        case SmolLM3Config():
+            return SmolLM3ForCausalLM(configuration)
         case _:
-            assert_never(spec.kind)
+            assert_never(configuration)
+
+
+def _load_class(configuration: Configuration, location: Location) -> CausalModel:
+    match configuration:
+        case LlamaConfig():
+            return load_parameters(LlamaForCausalLM, configuration=configuration, location=location)
+        case MistralConfig():
+            return load_parameters(MistralForCausalLM, configuration=configuration, location=location)
+        case Qwen2Config():
+            return load_parameters(Qwen2ForCausalLM, configuration=configuration, location=location)
+        case Qwen3Config():
+            return load_parameters(Qwen3ForCausalLM, configuration=configuration, location=location)
+        case SmolLM3Config():
+            return load_parameters(SmolLM3ForCausalLM, configuration=configuration, location=location)
+        case _:
+            assert_never(configuration)
 
 
 def build_causal(spec: Language, *, vocabulary: int, seed: int, device: str) -> CausalModel:
@@ -90,15 +108,14 @@ def build_causal(spec: Language, *, vocabulary: int, seed: int, device: str) -> 
 
     Rows beyond a published table start at the mean of its rows; a tied output layer stays tied.
     """
-    model_class = causal_class(spec)
     if device == "meta":
         with torch.device("meta"):
-            return model_class(language_configuration(spec, vocabulary=vocabulary))
+            return _construct(language_configuration(spec, vocabulary=vocabulary))
     match spec.weights:
         case Fresh():
             # The constructor draws from torch's global generator; what it draws is replaced.
             with seeded(seed, "constructor"):
-                causal = model_class(language_configuration(spec, vocabulary=vocabulary))
+                causal = _construct(language_configuration(spec, vocabulary=vocabulary))
             initialise_pretrained_class(causal, seed=seed, prefix="language.causal")
             _scale_residual_writers(causal)
             return causal
@@ -110,8 +127,10 @@ def build_causal(spec: Language, *, vocabulary: int, seed: int, device: str) -> 
 def _scale_residual_writers(causal: CausalModel) -> None:
     factor = (2 * len(causal.model.layers)) ** -0.5
     for block in causal.model.layers:
-        block.self_attn.o_proj.weight.mul_(factor)
-        block.mlp.down_proj.weight.mul_(factor)
+        for name in ("self_attn.o_proj", "mlp.down_proj"):
+            writer = block.get_submodule(name)
+            assert isinstance(writer, nn.Linear)
+            writer.weight.mul_(factor)
 
 
 def _load(spec: Language, weights: Folder | Hub, *, vocabulary: int) -> CausalModel:
@@ -131,9 +150,9 @@ def _load(spec: Language, weights: Folder | Hub, *, vocabulary: int) -> CausalMo
     expected = language_configuration(spec, vocabulary=rows if spec.vocabulary is None else spec.vocabulary)
     check_numbers(_published_numbers(published), _published_numbers(expected), location=location)
     # The sliding window is the published one's: it is not a number of the spec, and rows beyond it are refused.
-    if spec.kind == "mistral":
+    if isinstance(expected, MistralConfig) and isinstance(published, MistralConfig):
         expected.sliding_window = published.sliding_window
-    causal = load_parameters(causal_class(spec), configuration=expected, location=location)
+    causal = _load_class(expected, location)
     _grow(causal, vocabulary=vocabulary)
     return causal
 

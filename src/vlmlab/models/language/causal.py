@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from vlmlab.errors import BatchError
-from vlmlab.models.attention import KernelChoice, choose_kernel, make_layout
+from vlmlab.models.attention import Kernel, make_layout
 from vlmlab.recipe.language import Language
 
 CausalModel = LlamaForCausalLM | MistralForCausalLM | Qwen2ForCausalLM | Qwen3ForCausalLM | SmolLM3ForCausalLM
@@ -28,13 +28,11 @@ CausalModel = LlamaForCausalLM | MistralForCausalLM | Qwen2ForCausalLM | Qwen3Fo
 class CausalLanguageModel(nn.Module):
     """Runs the blocks itself, so that the attention layout and the rotary tables are made once a forward pass."""
 
-    def __init__(
-        self, causal: CausalModel, spec: Language, *, attention: KernelChoice, gradient_checkpointing: bool
-    ) -> None:
+    def __init__(self, causal: CausalModel, spec: Language, *, attention: Kernel, gradient_checkpointing: bool) -> None:
         super().__init__()
         self.causal = causal
         self.spec = spec
-        self.attention: KernelChoice = attention
+        self.attention: Kernel = attention
         self.gradient_checkpointing = gradient_checkpointing
 
     @property
@@ -74,8 +72,7 @@ class CausalLanguageModel(nn.Module):
             )
         device = inputs_embeds.device.type
         dtype = torch.get_autocast_dtype(device) if torch.is_autocast_enabled(device) else inputs_embeds.dtype
-        kernel = choose_kernel(self.attention, device=device)
-        layout = make_layout(segments, num_queries=length, kernel=kernel, dtype=dtype)
+        layout = make_layout(segments, num_queries=length, kernel=self.attention, dtype=dtype)
         # In the type of the queries: float32 tables would lift queries and keys out of autocast's type.
         cosine, sine = self.causal.model.rotary_emb(inputs_embeds, position_ids=positions)
         rotary = (cosine.to(dtype), sine.to(dtype))

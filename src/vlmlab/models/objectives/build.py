@@ -6,7 +6,7 @@ from typing import assert_never
 
 import torch
 
-from vlmlab.models.initialise import initialise
+from vlmlab.models.initialise import initialise, seeded
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.models.objectives.contrastive import ContrastiveObjective
 from vlmlab.models.objectives.next_token import NextTokenObjective
@@ -17,12 +17,13 @@ from vlmlab.recipe.stage import Contrastive, NextToken, Objective
 def build_objective(
     spec: Objective, *, model: VisionLanguageModel, recipe_model: Model, vocabulary: int, seed: int, loss_chunk: int
 ) -> NextTokenObjective | ContrastiveObjective:
-    """An objective on the model's device. Its own parameters are drawn from (seed, name); the model's are not among them."""
+    """An objective on the model's device, its own parameters drawn from (seed, name); it does not own the model's."""
     match spec:
         case NextToken():
             return NextTokenObjective(model, loss_chunk=loss_chunk)
         case Contrastive():
-            with torch.device("meta" if model.device.type == "meta" else "cpu"):
+            # Constructors draw from torch's global generator; what they draw is replaced.
+            with torch.device("meta" if model.device.type == "meta" else "cpu"), seeded(seed, "constructor"):
                 objective = ContrastiveObjective(
                     spec,
                     model=model,

@@ -75,7 +75,7 @@ class ContrastiveObjective(nn.Module):
 def sigmoid_loss(logits: Tensor, counted: Tensor) -> Tensor:
     """Sum over all counted entries of -log sigmoid(±logit), + on the diagonal (SigLIP, arXiv 2303.15343).
 
-    `logits` float (images, texts), `counted` bool of the same shape. Divided by the number of pairs it is SigLIP's loss.
+    `logits` float (images, texts), `counted` bool of the same shape. SigLIP divides the sum by the number of pairs.
     """
     sign = 2 * torch.eye(logits.shape[0], device=logits.device) - 1
     return -(F.logsigmoid(sign * logits) * counted).sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from transformers import (
     CLIPConfig,
@@ -28,42 +30,33 @@ POOLING_HEAD = ("head.", "vision_model.head.")
 
 def vision_configuration(spec: Vision) -> SiglipVisionConfig | CLIPVisionConfig:
     """Hugging Face's configuration with the spec's numbers."""
+    numbers: dict[str, Any] = {
+        "hidden_size": spec.width,
+        "intermediate_size": spec.mlp,
+        "num_hidden_layers": spec.depth,
+        "num_attention_heads": spec.heads,
+        "patch_size": spec.patch,
+        "image_size": spec.side,
+        "attn_implementation": ATTENTION_NAME,
+    }
     match spec.kind:
         case "siglip":
-            return SiglipVisionConfig(
-                hidden_size=spec.width,
-                intermediate_size=spec.mlp,
-                num_hidden_layers=spec.depth,
-                num_attention_heads=spec.heads,
-                patch_size=spec.patch,
-                image_size=spec.side,
-                vision_use_head=False,
-                attn_implementation=ATTENTION_NAME,
-            )
+            return SiglipVisionConfig(vision_use_head=False, **numbers)
         case "clip":
-            return CLIPVisionConfig(
-                hidden_size=spec.width,
-                intermediate_size=spec.mlp,
-                num_hidden_layers=spec.depth,
-                num_attention_heads=spec.heads,
-                patch_size=spec.patch,
-                image_size=spec.side,
-                attn_implementation=ATTENTION_NAME,
-            )
+            return CLIPVisionConfig(**numbers)
 
 
 def build_encoder(spec: Vision, *, seed: int, device: str) -> SiglipVisionModel | CLIPVisionModel:
     """The encoder in float32. On the meta device nothing is drawn or loaded."""
     configuration = vision_configuration(spec)
-    model_class = SiglipVisionModel if spec.kind == "siglip" else CLIPVisionModel
     if device == "meta":
         with torch.device("meta"):
-            return model_class(configuration)
+            return _construct(configuration)
     match spec.weights:
         case Fresh():
             # The constructor draws from torch's global generator; what it draws is replaced.
             with seeded(seed, "constructor"):
-                encoder = model_class(configuration)
+                encoder = _construct(configuration)
             initialise_pretrained_class(encoder, seed=seed, prefix="vision.encoder")
             return encoder
         case Folder() | Hub():
@@ -73,16 +66,37 @@ def build_encoder(spec: Vision, *, seed: int, device: str) -> SiglipVisionModel 
                 _published_numbers(configuration, spec=spec, location=location),
                 location=location,
             )
-            unused = OTHER_TOWER + (POOLING_HEAD if spec.kind == "siglip" else ())
-            return load_parameters(model_class, configuration=configuration, location=location, unused=unused)
+            match configuration:
+                case SiglipVisionConfig():
+                    unused = OTHER_TOWER + POOLING_HEAD
+                    return load_parameters(
+                        SiglipVisionModel, configuration=configuration, location=location, unused=unused
+                    )
+                case CLIPVisionConfig():
+                    return load_parameters(
+                        CLIPVisionModel, configuration=configuration, location=location, unused=OTHER_TOWER
+                    )
+
+
+def _construct(configuration: SiglipVisionConfig | CLIPVisionConfig) -> SiglipVisionModel | CLIPVisionModel:
+    match configuration:
+        case SiglipVisionConfig():
+            return SiglipVisionModel(configuration)
+        case CLIPVisionConfig():
+            return CLIPVisionModel(configuration)
 
 
 def _published_numbers(configuration: PreTrainedConfig, *, spec: Vision, location: Location) -> dict[str, object]:
+    vision: SiglipVisionConfig | CLIPVisionConfig
     match configuration:
         case SiglipConfig() if spec.kind == "siglip":
-            vision = configuration.vision_config
+            tower = configuration.vision_config
+            assert isinstance(tower, SiglipVisionConfig | CLIPVisionConfig)
+            vision = tower
         case CLIPConfig() if spec.kind == "clip":
-            vision = configuration.vision_config
+            tower = configuration.vision_config
+            assert isinstance(tower, SiglipVisionConfig | CLIPVisionConfig)
+            vision = tower
         case SiglipVisionConfig() if spec.kind == "siglip":
             vision = configuration
         case CLIPVisionConfig() if spec.kind == "clip":
