@@ -94,7 +94,8 @@ def test_help_plan_and_public_names_import_no_torch() -> None:
                 main()
             assert shown.getvalue(), arguments
         vlmlab.plan_recipe, vlmlab.Recipe, vlmlab.Machine, vlmlab.load_recipe, vlmlab.load_machine
-        heavy = {"torch", "numpy", "transformers", "tokenizers", "PIL", "matplotlib", "pyarrow", "rich"} & set(sys.modules)
+        heavy = {"torch", "numpy", "transformers", "tokenizers", "PIL", "matplotlib", "pyarrow", "rich"}
+        heavy &= set(sys.modules)
         assert not heavy, heavy
     """
     environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}

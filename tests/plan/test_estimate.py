@@ -57,10 +57,8 @@ def test_documents_of_a_step_by_hand() -> None:
 
 
 def test_marks_take_positions() -> None:
-    plain, marked = (
-        plan(recipe_with({"stages.joint.batch.packing": False, "stages.joint.duration": {"steps": 10}, "model.fusion.marks": marks}), LAPTOP)
-        for marks in (False, True)
-    )  # fmt: skip
+    changes = {"stages.joint.batch.packing": False, "stages.joint.duration": {"steps": 10}}
+    plain, marked = (plan(recipe_with({**changes, "model.fusion.marks": marks}), LAPTOP) for marks in (False, True))
     assert marked.stages[1].tokens - plain.stages[1].tokens == 2 * 10
 
 
@@ -123,8 +121,11 @@ def test_what_is_not_pinned_is_said() -> None:
     assert not plan(recipe_with({"model.vision.weights": {**hub, "revision": "0" * 40}}), LAPTOP).notes
     notes = plan(load_recipe("llava-1b").recipe, load_machine("eight-gpu")).notes
     assert {note.split(" is not pinned")[0] for note in notes} >= {
-        "model.vision.weights.revision", "model.language.weights.revision", "tokenizer.revision", "data.sources.captions.path",
-    }  # fmt: skip
+        "model.vision.weights.revision",
+        "model.language.weights.revision",
+        "tokenizer.revision",
+        "data.sources.captions.path",
+    }
 
 
 def test_too_little_memory_and_many_epochs_are_said() -> None:

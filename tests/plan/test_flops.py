@@ -139,8 +139,15 @@ def test_contrastive_operations_equal_torchs_counter(train: dict[str, Any], kind
         keys=tuple((str(row),) for row in range(rows)),
     )
     flops = stage_step_flops(
-        recipe, recipe.stages["vision"], rows=rows, length=24, views=rows, grid=GRID, learned=0, segments=[min(24, text) for text in texts]
-    )  # fmt: skip
+        recipe,
+        recipe.stages["vision"],
+        rows=rows,
+        length=24,
+        views=rows,
+        grid=GRID,
+        learned=0,
+        segments=[min(24, text) for text in texts],
+    )
     assert total(flops.executed) == pytest.approx(counted(recipe, "vision", batch), rel=0.01)
     assert total(flops.useful) < total(flops.executed)
 

@@ -40,6 +40,8 @@ TREE: dict[str, Any] = {
     },
 }
 
+PERCEIVER = {"kind": "perceiver", "latents": 5, "depth": 2, "heads": 4, "head_width": 8, "kv_heads": 2}
+
 VISIONS: tuple[dict[str, Any], ...] = (
     {"model.vision.kind": "siglip"},
     {"model.vision.kind": "clip"},
@@ -53,14 +55,10 @@ CONNECTORS: tuple[dict[str, Any], ...] = (
     {"model.connector": {"kind": "average_pool", "window": 2}},
     {"model.connector": {"kind": "pixel_shuffle", "window": 2}},
     {"model.connector": {"kind": "pixel_shuffle", "window": 3, "projection": "norm_mlp"}},
-    {"model.connector": {"kind": "perceiver", "latents": 5, "depth": 2, "heads": 4, "head_width": 8, "kv_heads": 2}},
-    {
-        "model.connector": {
-            "kind": "perceiver", "latents": 3, "depth": 1, "heads": 2, "head_width": 8, "kv_heads": 2, "projection": "linear",
-        }
-    },
-    {"model.connector": {"kind": "perceiver", "latents": 3, "depth": 2, "heads": 2, "head_width": 8, "kv_heads": 1, "projection_hidden": 20}},
-)  # fmt: skip
+    {"model.connector": PERCEIVER},
+    {"model.connector": PERCEIVER | {"projection": "linear", "depth": 1}},
+    {"model.connector": PERCEIVER | {"kv_heads": 1, "projection_hidden": 20}},
+)
 LANGUAGES: tuple[dict[str, Any], ...] = (
     *({"model.language.kind": kind} for kind in ("llama", "mistral", "qwen2", "qwen3", "smollm3")),
     {"model.language.tied": False},

@@ -100,10 +100,8 @@ def _replace(node: Any, steps: list[str], value: Any, *, place: Place, done: lis
         known = sorted({name for spec in specs for name in spec.model_fields})
         other = [word for word, spec in place.members().items() if step in spec.model_fields]
         if other and place.tag is not None:
-            raise RecipeError(
-                f"{here}.{step}",
-                f"{place.tag} {fields[place.tag]!r} has no such field, but {', '.join(other)} has; set {here}.{place.tag} first",
-            )
+            found = f"{place.tag} {fields[place.tag]!r} has no such field, but {', '.join(other)} has"
+            raise RecipeError(f"{here}.{step}", f"{found}; set {here}.{place.tag} first")
         raise RecipeError(".".join([*done, step]), no_such_field(here, step, known))
     if place.tag is None and len(place.specs) > 1:
         # Alternatives without a tag, such as {steps: N} or {tokens: N}: the field decides, the others' fields go.

@@ -36,7 +36,7 @@ def posed_item(draft: Draft, family: WorldBenchmarkFamily) -> Posed:
     """The item of a family that these draws make; `draft.split` decides which scenes, facts and mappings it may use."""
     match family:
         case "general" | "reading" | "knowledge":
-            return _question_item(draft, pose(draft, family))
+            return _question_item(draft, pose(draft, family), family=family)
         case "captions":
             return _caption_item(draft)
         case "binding":
@@ -47,9 +47,14 @@ def posed_item(draft: Draft, family: WorldBenchmarkFamily) -> Posed:
             assert_never(family)
 
 
-def _question_item(draft: Draft, asked: Asked) -> Posed:
+def _question_item(draft: Draft, asked: Asked, *, family: WorldBenchmarkFamily) -> Posed:
+    """The cluster is the scene; for knowledge it is the fact, since a few dozen facts share all items."""
     answers = references(draft.draws, asked.answer, careless=asked.careless)
-    item = Item(draft.key, f"{draft.key}/0", asked.question, answers, picture=draft.picture(asked.scene))
+    cluster = f"{draft.key}/0"
+    if family == "knowledge":
+        assert asked.scene.flag is not None, "a question on a place shows its flag"
+        cluster = f"{draft.content.facts.entities[asked.scene.flag.entity].name}/{asked.answer}"
+    item = Item(draft.key, cluster, asked.question, answers, picture=draft.picture(asked.scene))
     return Posed(item, asked.scene, asked.slots)
 
 
