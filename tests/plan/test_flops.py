@@ -20,6 +20,8 @@ from vlmlab.recipe.recipe import Recipe
 GRID = Grid(5, 5)
 ROWS, LENGTH = 2, 96
 SEGMENTS = (40, 30, 60)
+TOLERANCE = 1e-4
+"""Equal to the last operation with transformers 5.23; a version may count the rotary angles too, 1e-5 of the whole."""
 PERCEIVERS = [changes for changes in CONNECTORS if changes["model.connector"]["kind"] == "perceiver"]
 
 
@@ -106,7 +108,7 @@ def joint_flops(recipe: Recipe, batch: Batch) -> ComponentFlops:
 def test_executed_operations_equal_torchs_counter(changes: dict[str, Any]) -> None:
     recipe = recipe_with(changes)
     batch = packed_batch(recipe)
-    assert total(joint_flops(recipe, batch).executed) == pytest.approx(counted(recipe, "joint", batch), rel=0.01)
+    assert total(joint_flops(recipe, batch).executed) == pytest.approx(counted(recipe, "joint", batch), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("changes", [FREEZES[0], FREEZES[3]], ids=json.dumps)
@@ -115,7 +117,7 @@ def test_text_only_batches_cost_nothing_for_pictures(changes: dict[str, Any]) ->
     batch = packed_batch(recipe, pictures=False)
     flops = joint_flops(recipe, batch)
     assert flops.executed["vision"] == flops.executed["connector"] == Cost(0, 0)
-    assert total(flops.executed) == pytest.approx(counted(recipe, "joint", batch), rel=0.01)
+    assert total(flops.executed) == pytest.approx(counted(recipe, "joint", batch), rel=TOLERANCE)
 
 
 @pytest.mark.parametrize("train", [{"vision": {"mode": "full"}}, {}], ids=json.dumps)
@@ -148,7 +150,7 @@ def test_contrastive_operations_equal_torchs_counter(train: dict[str, Any], kind
         learned=0,
         segments=[min(24, text) for text in texts],
     )
-    assert total(flops.executed) == pytest.approx(counted(recipe, "vision", batch), rel=0.01)
+    assert total(flops.executed) == pytest.approx(counted(recipe, "vision", batch), rel=TOLERANCE)
     assert total(flops.useful) < total(flops.executed)
 
 
