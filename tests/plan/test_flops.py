@@ -123,7 +123,9 @@ def test_text_only_batches_cost_nothing_for_pictures(changes: dict[str, Any]) ->
 @pytest.mark.parametrize("train", [{"vision": {"mode": "full"}}, {}], ids=json.dumps)
 @pytest.mark.parametrize("kind", ["siglip", "clip"])
 def test_contrastive_operations_equal_torchs_counter(train: dict[str, Any], kind: str) -> None:
-    recipe = recipe_with({"stages.vision.train": train, "model.vision.kind": kind})
+    # A wide shared space, so that the matrix of similarities weighs something.
+    changes = {"stages.vision.train": train, "model.vision.kind": kind, "stages.vision.objective.embedding": 512}
+    recipe = recipe_with(changes)
     rows, length, visual = 6, 64, 25
     texts = [9, 14, 30, 11, 12, 13]  # the longest is cut to max_positions 24
     segments = torch.zeros(rows, length, dtype=torch.int64)
