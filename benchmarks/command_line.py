@@ -15,9 +15,14 @@ def main() -> None:
     vlmlab = str(Path(sys.executable).with_name("vlmlab"))
     help_command = [vlmlab, "--help"]
     plan_command = [vlmlab, "plan", str(ROOT / "recipes" / "tiny.yaml")]
-    times = interleaved({"help": help_command, "plan": plan_command, "help again": help_command, "plan again": plan_command}, runs=7)
+    times = interleaved(
+        {"help": help_command, "plan": plan_command, "help again": help_command, "plan again": plan_command}, runs=7
+    )
     for name, measured in times.items():
-        print(f"{name:<11} CPU {measured.median:.3f} s (min {min(measured.cpu):.3f}, max {max(measured.cpu):.3f}), wall {min(measured.wall):.3f} s at least")
+        print(
+            f"{name:<11} CPU {measured.median:.3f} s (min {min(measured.cpu):.3f}, max {max(measured.cpu):.3f}), "
+            f"wall {min(measured.wall):.3f} s at least"
+        )
     for name in ("help", "plan"):
         first, second = times[name].median, times[f"{name} again"].median
         print(f"A/A {name}: {100 * (second / first - 1):+.1f} %")

@@ -32,7 +32,10 @@ TREE: dict[str, Any] = {
     },
     "stages": {
         "vision": {
-            "objective": {"kind": "contrastive", "text": {"width": 16, "depth": 1, "heads": 2, "mlp": 32, "max_positions": 32}, "embedding": 16},
+            "objective": {
+                "kind": "contrastive", "embedding": 16,
+                "text": {"width": 16, "depth": 1, "heads": 2, "mlp": 32, "max_positions": 32},
+            },
             "train": {"vision": {"mode": "full"}},
             "mixture": {"captions": 1.0},
             "duration": {"steps": 3},
@@ -58,7 +61,10 @@ TREE: dict[str, Any] = {
     },
     "evaluation": {
         "benchmarks": {
-            "general": {"kind": "world", "family": "general", "items": 4, "shots": [0, 1], "demonstration_seeds": [0], "decoding": {"max_tokens": 3}}
+            "general": {
+                "kind": "world", "family": "general", "items": 4, "shots": [0, 1], "demonstration_seeds": [0],
+                "decoding": {"max_tokens": 3},
+            }
         },
         "resamples": 100,
     },
@@ -84,10 +90,23 @@ def micro_recipe(**changes: Any) -> Recipe:
 
 def loaded(recipe: Recipe) -> LoadedRecipe:
     """A recipe as if it came from a file."""
-    return LoadedRecipe(recipe=recipe, text=json.dumps(recipe.plain()), base=None, base_name=None, path=Path("micro.yaml"), tree=recipe.plain())
+    return LoadedRecipe(
+        recipe=recipe,
+        text=json.dumps(recipe.plain()),
+        base=None,
+        base_name=None,
+        path=Path("micro.yaml"),
+        tree=recipe.plain(),
+    )
 
 
 def micro_machine(folder: Path, **changes: Any) -> Machine:
     """A machine that writes only into `folder`."""
-    fields: dict[str, Any] = {"threads": 1, "log_every": 1, "store": str(folder / "store"), "runs": str(folder / "runs"), **changes}
+    fields: dict[str, Any] = {
+        "threads": 1,
+        "log_every": 1,
+        "store": str(folder / "store"),
+        "runs": str(folder / "runs"),
+        **changes,
+    }
     return Machine(**fields)

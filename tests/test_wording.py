@@ -16,7 +16,10 @@ from vlmlab.wording import bytes_words, count, flops_words, seconds_words, table
         (1_700_000, "1.7 M"),
         (17_340, "17.3 k"),
         (999_960, "1 M"),
-        (1.235e9, "1.2 G"),
+        (1.235e9, "1.24 G"),
+        (1.62e15, "1.62 P"),
+        (999_400, "999 k"),
+        (0.5, "0.5"),
     ],
 )
 def test_counts(number: float, words: str) -> None:

@@ -28,9 +28,9 @@ class Batch:
     """Rows of tokens with their images.
 
     ids        int64 (rows, length)   token ids; the placeholder id at visual positions; the pad id at padding
-    targets    int64 (rows, length)   targets[r, p] is the token to be predicted *from* position p; IGNORED where nothing is learned
+    targets    int64 (rows, length)   targets[r, p] is the token to be predicted *from* position p, or IGNORED
     positions  int64 (rows, length)   0, 1, 2, ... within each document
-    segments   int64 (rows, length)   1, 2, ... by document, 0 at padding; positions with different segments never see each other
+    segments   int64 (rows, length)   1, 2, ... by document, 0 at padding; different segments never see each other
     pixels     float32 (views, 3, height, width)   normalised; smaller views are padded at the bottom and right with 0
     grids      one Grid a view: patches that are real
     spans      one ImageSpan an image occurrence; several spans may show the same view
@@ -69,7 +69,9 @@ class Batch:
     def to(self, device: torch.device | str) -> Batch:
         """The same batch on another device."""
         moved = {field.name: getattr(self, field.name) for field in fields(self)}
-        return Batch(**{name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()})
+        return Batch(
+            **{name: value.to(device) if isinstance(value, Tensor) else value for name, value in moved.items()}
+        )
 
     def rows(self, start: int, stop: int) -> Batch:
         """Rows [start, stop) with the views that they show, renumbered."""

@@ -31,7 +31,10 @@ class BatchError(VlmlabError):
 
 
 class TrainingError(VlmlabError):
-    """A training run that would not do what its recipe says: no learned token, a parameter in no group, a frozen part that moved."""
+    """A training run that would not do what its recipe says.
+
+    No learned token, a parameter in no group, a frozen part that moved.
+    """
 
 
 class RunError(VlmlabError):

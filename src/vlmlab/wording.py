@@ -8,13 +8,15 @@ _LARGE = ("", "k", "M", "G", "T", "P", "E", "Z", "Y")
 
 
 def count(number: float) -> str:
-    """A count with a decimal prefix.
+    """A count in at most three figures, with a decimal prefix.
 
+    >>> count(1_234_567)
+    '1.23 M'
     >>> count(1_700_000)
     '1.7 M'
     """
     size, prefix = _scaled(number, 1000.0, _LARGE)
-    return f"{_short(size)} {prefix}".rstrip() if prefix else f"{number:.0f}"
+    return f"{size:.3g} {prefix}".rstrip()
 
 
 def flops_words(number: float) -> str:

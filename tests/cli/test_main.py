@@ -12,16 +12,9 @@ from pathlib import Path
 import pytest
 
 import vlmlab
+from tests.cli.calling import call
 from tests.golden import ROOT
 from vlmlab.cli import main as cli
-
-
-def call(monkeypatch: pytest.MonkeyPatch, *arguments: str) -> int:
-    """Exit status of one command."""
-    monkeypatch.setattr(sys, "argv", ["vlmlab", *arguments])
-    with pytest.raises(SystemExit) as stop:
-        cli.main()
-    return 0 if stop.value.code is None else int(stop.value.code)
 
 
 def test_plan_in_words(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,6 +27,16 @@ def test_counts_and_names_the_first_few() -> None:
     assert (summary["t"].read, summary["t"].refused) == (1, 0)
 
 
+def test_a_sample_that_comes_back_is_named_once() -> None:
+    own = Mishaps(BadSamples(in_a_row=3))
+    for number in (1, 2, 1):
+        own.refused("s", refusal(number))
+    with pytest.raises(DataError) as caught:
+        own.refused("s", refusal(2))
+    assert str(caught.value).count("s#1: reason 1") == str(caught.value).count("s#2: reason 2") == 1
+    assert len(own.summary()["s"].examples) == 2
+
+
 def test_too_many_in_a_row() -> None:
     own = Mishaps(BadSamples(in_a_row=3))
     for number in range(3):

@@ -24,12 +24,18 @@ class Block:
 
 
 def blocks(guide: Path) -> list[Block]:
-    return [Block(language, title or None, text) for language, title, text in FENCE.findall(guide.read_text(encoding="utf-8"))]
+    return [
+        Block(language, title or None, text)
+        for language, title, text in FENCE.findall(guide.read_text(encoding="utf-8"))
+    ]
 
 
 def execute(block: Block, folder: Path) -> str:
     """Run a block; its output."""
-    environment = os.environ | {"PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "2"}
+    environment = os.environ | {
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        "OMP_NUM_THREADS": "2",
+    }
     match block.language:
         case "python":
             command = [sys.executable, "-c", block.text]
@@ -41,7 +47,9 @@ def execute(block: Block, folder: Path) -> str:
             return ""
         case _:
             return ""
-    done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False)
+    done = subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, timeout=280, check=False
+    )
     assert done.returncode == 0, f"{block.text}\n{done.stdout[-2000:]}\n{done.stderr[-4000:]}"
     return done.stdout
 

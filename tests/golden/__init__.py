@@ -1,6 +1,6 @@
-"""Golden flat files: shipped recipes with every default written out: a changed default is a reviewable diff.
+"""Golden files. Flat ones: shipped recipes with every default written out, so a changed default is a reviewable diff.
 
-`make golden` rewrites them.
+`make golden` rewrites them, and the losses of the tiny recipe (losses.py).
 """
 
 from __future__ import annotations

@@ -1,11 +1,16 @@
-"""Rewrite the golden flat files."""
+"""Rewrite the golden files: flat recipes, and the losses of the tiny recipe."""
 
 from __future__ import annotations
 
-from tests.golden import FOLDER, flat, recipes
+import tempfile
+from pathlib import Path
 
+from tests.golden import FOLDER, flat, recipes
+from tests.golden.losses import GOLDEN, losses, written
+
+for golden in FOLDER.glob("*.json"):
+    golden.unlink()
 for recipe in recipes():
     (FOLDER / f"{recipe.stem}.json").write_text(flat(recipe), encoding="utf-8")
-for golden in FOLDER.glob("*.json"):
-    if golden.stem not in {recipe.stem for recipe in recipes()}:
-        golden.unlink()
+with tempfile.TemporaryDirectory() as name:
+    GOLDEN.write_text(written(losses(Path(name))), encoding="utf-8")

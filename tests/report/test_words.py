@@ -114,14 +114,6 @@ def test_round_axis(low: float, high: float, ticks: tuple[float, ...]) -> None:
 
 
 @pytest.mark.parametrize(
-    ("value", "words"),
-    [(999, "999"), (999_600, "1.00 M"), (999_400, "999 k"), (1500, "1.50 k"), (1.62e15, "1.62 P"), (0.5, "0.50")],
-)
-def test_compact(value: float, words: str) -> None:
-    assert numbers.compact(value) == words
-
-
-@pytest.mark.parametrize(
     ("seconds", "words"), [(4.25, "4.2 s"), (59.7, "1 min 0 s"), (3599.6, "1 h 0 min"), (90_000, "25 h 0 min")]
 )
 def test_duration(seconds: float, words: str) -> None:

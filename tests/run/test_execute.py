@@ -49,7 +49,13 @@ class Counting(Silent):
 
 def test_the_record_is_complete(finished: Path) -> None:
     manifest = read_json(finished / "manifest.json")
-    assert {"recipe.yaml", "provenance.json", "plan.json", "evaluation/summary.json", "model/language.safetensors"} <= manifest["files"].keys()
+    assert {
+        "recipe.yaml",
+        "provenance.json",
+        "plan.json",
+        "evaluation/summary.json",
+        "model/language.safetensors",
+    } <= manifest["files"].keys()
     assert (finished / "report.html").exists()
     record = StageRecord.model_validate(read_json(finished / "stages" / "join" / "summary.json"))
     assert record.steps == 6
@@ -62,7 +68,9 @@ def test_two_runs_are_identical(finished: Path, tmp_path: Path) -> None:
     again = run_recipe(loaded(micro_recipe()), machine=micro_machine(tmp_path))
     for stage in ("vision", "language", "join"):
         assert losses(again, stage) == losses(finished, stage)
-    assert (again / "evaluation" / "general.jsonl").read_text() == (finished / "evaluation" / "general.jsonl").read_text()
+    assert (again / "evaluation" / "general.jsonl").read_text() == (
+        finished / "evaluation" / "general.jsonl"
+    ).read_text()
 
 
 def test_workers_change_nothing(finished: Path, tmp_path: Path) -> None:
@@ -80,7 +88,9 @@ def test_an_interrupted_run_continues_to_the_same_end(finished: Path, tmp_path: 
     run = run_recipe(loaded(micro_recipe()), machine=machine)
     for name in ("language", "join"):
         assert losses(run, name) == losses(finished, name)
-    assert (run / "model" / "language.safetensors").read_bytes() == (finished / "model" / "language.safetensors").read_bytes()
+    assert (run / "model" / "language.safetensors").read_bytes() == (
+        finished / "model" / "language.safetensors"
+    ).read_bytes()
 
 
 def test_finished_stages_are_taken_from_the_store(tmp_path: Path) -> None:
@@ -128,7 +138,15 @@ def test_a_saved_run_answers_as_it_did(finished: Path, tmp_path: Path) -> None:
 
     machine = micro_machine(tmp_path)
     saved = load_run(finished, machine=machine)
-    evaluate(saved.model, recipe=saved.recipe, tokenizer=saved.tokenizer, machine=machine, folder=tmp_path, root=Path(), progress=None)
+    evaluate(
+        saved.model,
+        recipe=saved.recipe,
+        tokenizer=saved.tokenizer,
+        machine=machine,
+        folder=tmp_path,
+        root=Path(),
+        progress=None,
+    )
     assert (tmp_path / "general.jsonl").read_text() == (finished / "evaluation" / "general.jsonl").read_text()
 
 
@@ -138,5 +156,9 @@ def test_stages_depend_on_what_they_use() -> None:
     assert used_components(recipe, "language") == ("language",)
     assert used_components(recipe, "join") == ("vision", "connector", "language")
     other = micro_recipe(model__connector={"kind": "linear"})
-    changed = {name for name in ("vision", "connector", "language") if initial_identities(recipe)[name] != initial_identities(other)[name]}
+    changed = {
+        name
+        for name in ("vision", "connector", "language")
+        if initial_identities(recipe)[name] != initial_identities(other)[name]
+    }
     assert changed == {"connector"}

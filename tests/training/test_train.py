@@ -10,8 +10,9 @@ import torch
 from tests.micro import loaded, micro_machine, micro_recipe
 from vlmlab.errors import TrainingError
 from vlmlab.files import read_jsonl
+from vlmlab.models.trainable import fingerprint
 from vlmlab.run.execute import run_recipe
-from vlmlab.training.moves import check_moves, fingerprint
+from vlmlab.training.moves import check_moves
 
 
 def test_accumulated_steps_equal_whole_ones(tmp_path: Path) -> None:
@@ -19,7 +20,11 @@ def test_accumulated_steps_equal_whole_ones(tmp_path: Path) -> None:
     whole = run_recipe(loaded(recipe), machine=micro_machine(tmp_path / "whole"))
     parts = run_recipe(loaded(recipe), machine=micro_machine(tmp_path / "parts", micro_rows=1))
     for stage in ("vision", "language", "join"):
-        rows = zip(read_jsonl(whole / "stages" / stage / "metrics.jsonl"), read_jsonl(parts / "stages" / stage / "metrics.jsonl"), strict=True)
+        rows = zip(
+            read_jsonl(whole / "stages" / stage / "metrics.jsonl"),
+            read_jsonl(parts / "stages" / stage / "metrics.jsonl"),
+            strict=True,
+        )
         for first, second in rows:
             assert second["loss"] == pytest.approx(first["loss"], rel=1e-4)
             assert second["gradient_norm"] == pytest.approx(first["gradient_norm"], rel=1e-3)

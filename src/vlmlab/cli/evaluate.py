@@ -11,11 +11,17 @@ from vlmlab.cli.options import JsonOption, MachineOption, SetOption, split_overr
 from vlmlab.errors import RecipeError
 
 RunArgument = Annotated[Path, typer.Argument(metavar="RUN", help="A run directory, such as runs/tiny.")]
-FolderOption = Annotated[Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to; RUN/evaluation-again if not given.")]
+FolderOption = Annotated[
+    Path | None, typer.Option("--out", metavar="DIR", help="Folder to write to; RUN/evaluation-again if not given.")
+]
 
 
 def evaluate_command(
-    run: RunArgument, machine: MachineOption = "laptop", set_: SetOption = None, out: FolderOption = None, json: JsonOption = False
+    run: RunArgument,
+    machine: MachineOption = "laptop",
+    set_: SetOption = None,
+    out: FolderOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Ask a trained model again, with its recipe's evaluation changed by --set; the run itself stays as it is."""
     from rich.console import Console
@@ -29,7 +35,10 @@ def evaluate_command(
     for override in overrides.recipe:
         path, equals, text = override.partition("=")
         if not equals or not path.startswith("evaluation."):
-            raise RecipeError(f"--set {override}", "`evaluate` can change paths below evaluation only, as in --set evaluation.benchmarks.general.items=50")
+            raise RecipeError(
+                f"--set {override}",
+                "`evaluate` can change paths below evaluation only, as in --set evaluation.benchmarks.general.items=50",
+            )
         changes[path] = parse_yaml(text, where=path)
     place = load_machine(machine, overrides=overrides.machine)
     from vlmlab.evaluate.run import evaluate
@@ -42,12 +51,19 @@ def evaluate_command(
     folder = run / "evaluation-again" if out is None else out
     with ProgressWatcher(Console(stderr=True)) as watcher:
         record = evaluate(
-            saved.model, recipe=recipe, tokenizer=saved.tokenizer, machine=place, folder=folder, root=Path(), progress=watcher.evaluating
+            saved.model,
+            recipe=recipe,
+            tokenizer=saved.tokenizer,
+            machine=place,
+            folder=folder,
+            root=Path(),
+            progress=watcher.evaluating,
         )
     if json:
         typer.echo(record.model_dump_json(indent=1))
         return
     for row in record.scores:
         blank = "" if row.blank is None or row.gain is None else f"  blank {row.blank:6.1f}  gain {row.gain:+6.1f}"
-        typer.echo(f"{row.benchmark:<12} {row.shots} shots  {row.score:6.1f} [{row.interval[0]:.1f}, {row.interval[1]:.1f}]{blank}")
+        low, high = row.interval
+        typer.echo(f"{row.benchmark:<12} {row.shots} shots  {row.score:6.1f} [{low:.1f}, {high:.1f}]{blank}")
     typer.echo(f"rows: {folder}")

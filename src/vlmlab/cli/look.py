@@ -10,16 +10,22 @@ import typer
 from vlmlab.cli.options import JsonOption, MachineOption, RecipeArgument, SetOption, split_overrides
 from vlmlab.errors import RecipeError, near
 
-StageOption = Annotated[str | None, typer.Option("--stage", metavar="NAME", help="Stage whose image policy and rows apply; the last if not given.")]
-SourceOption = Annotated[str | None, typer.Option("--source", metavar="NAME", help="Look into one source instead of the stage's mixture.")]
+StageOption = Annotated[
+    str | None,
+    typer.Option("--stage", metavar="NAME", help="Stage whose image policy and rows apply; the last if not given."),
+]
+SourceOption = Annotated[
+    str | None, typer.Option("--source", metavar="NAME", help="Look into one source instead of the stage's mixture.")
+]
 PositionOption = Annotated[int, typer.Option("--position", min=0, help="Number of the draw, or index into the source.")]
 KeyOption = Annotated[str | None, typer.Option("--key", help="A sample's key, as records and errors name it.")]
 PageOption = Annotated[Path | None, typer.Option("--page", metavar="FILE", help="Write an HTML page instead of text.")]
 
 
 def look_command(
-    recipe: RecipeArgument, stage: StageOption = None, source: SourceOption = None, position: PositionOption = 0, key: KeyOption = None,
-    page: PageOption = None, machine: MachineOption = "laptop", set_: SetOption = None, json: JsonOption = False,
+    recipe: RecipeArgument, stage: StageOption = None, source: SourceOption = None, position: PositionOption = 0,
+    key: KeyOption = None, page: PageOption = None, machine: MachineOption = "laptop", set_: SetOption = None,
+    json: JsonOption = False,
 ) -> None:  # fmt: skip
     """Show one sample on its way to the model: document, token ids with what is learned, views, the packed row."""
     from vlmlab.files import write_text
@@ -34,12 +40,15 @@ def look_command(
         raise RecipeError(str(loaded.path), f"stages.{name}: no such stage{near(name, loaded.recipe.stages)}")
     place = load_machine(machine, overrides=overrides.machine)
     from vlmlab.data.look import look, look_page, look_text
-    from vlmlab.run.execute import open_sources, stored_tokenizer
+    from vlmlab.data.sources.open import open_sources
+    from vlmlab.run.execute import stored_tokenizer
     from vlmlab.run.store import Store
 
-    sources = open_sources(loaded.recipe, root=Path())
+    sources = open_sources(loaded.recipe.data, root=Path(), names=loaded.recipe.drawn_sources())
     tokenizer = stored_tokenizer(loaded.recipe, sources=sources, store=Store(Path(place.store)))
-    record = look(loaded.recipe, stage=name, source=source, position=position, key=key, tokenizer=tokenizer, sources=sources)
+    record = look(
+        loaded.recipe, stage=name, source=source, position=position, key=key, tokenizer=tokenizer, sources=sources
+    )
     if page is not None:
         write_text(page, look_page(record))
         typer.echo(str(page))

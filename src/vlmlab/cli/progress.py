@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar a stage with loss, tokens per second and time left, and the ledger of what trains."""
+"""Progress on standard error: a bar a stage with loss, tokens per second and time left; the ledger of what trains."""
 
 from __future__ import annotations
 
@@ -62,7 +62,13 @@ class ProgressWatcher:
 
 def ledger_table(name: str, stage: Stage, ledger: list[LedgerRow]) -> Table:
     """What trains in a stage, with the learning rates that really apply."""
-    table = Table(title=f"stage {name}: {stage.objective.kind.replace('_', ' ')}", title_justify="left", box=None, header_style="dim", padding=(0, 2, 0, 0))
+    table = Table(
+        title=f"stage {name}: {stage.objective.kind.replace('_', ' ')}",
+        title_justify="left",
+        box=None,
+        header_style="dim",
+        padding=(0, 2, 0, 0),
+    )
     table.add_column("component")
     table.add_column("group")
     for column in ("tensors", "parameters", "learning rate", "weight decay"):

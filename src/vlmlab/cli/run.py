@@ -8,7 +8,11 @@ from vlmlab.cli.options import JsonOption, MachineOption, OutOption, RecipeArgum
 
 
 def run_command(
-    recipe: RecipeArgument, machine: MachineOption = "laptop", set_: SetOption = None, out: OutOption = None, json: JsonOption = False
+    recipe: RecipeArgument,
+    machine: MachineOption = "laptop",
+    set_: SetOption = None,
+    out: OutOption = None,
+    json: JsonOption = False,
 ) -> None:
     """Train, evaluate and report a recipe. On an existing run directory it continues where it stopped."""
     from rich.console import Console
@@ -26,15 +30,17 @@ def run_command(
     _show(path, as_json=json)
 
 
-def demo_command(machine: MachineOption = "laptop", set_: SetOption = None, out: OutOption = None, json: JsonOption = False) -> None:
+def demo_command(
+    machine: MachineOption = "laptop", set_: SetOption = None, out: OutOption = None, json: JsonOption = False
+) -> None:
     """Build a small vision-language model from nothing: the same as `vlmlab run tiny`."""
     from rich.console import Console
 
     if not json:
         Console(stderr=True).print(
-            "A vision-language model from nothing: a vision backbone and a language model are pre-trained on a generated world,\n"
-            "joined, trained on captions, pages, text and dialogues, and asked with 0, 4 and 8 shots. Ctrl-C is safe: run it\n"
-            "again and it continues.\n",
+            "A vision-language model from nothing: a vision backbone and a language model are pre-trained on a\n"
+            "generated world, joined, trained on captions, pages, text and dialogues, and asked with 0, 4 and 8\n"
+            "shots. Ctrl-C is safe: run it again and it continues.\n",
             highlight=False,
         )
     run_command("tiny", machine=machine, set_=set_, out=out, json=json)

@@ -10,7 +10,9 @@ import typer
 from vlmlab.cli.options import JsonOption, SetOption, split_overrides
 
 FolderArgument = Annotated[Path, typer.Argument(metavar="DIR", help="Folder to write to.")]
-RecipeOption = Annotated[str, typer.Option("--recipe", metavar="RECIPE", help="Whose world: data.world of this recipe.")]
+RecipeOption = Annotated[
+    str, typer.Option("--recipe", metavar="RECIPE", help="Whose world: data.world of this recipe.")
+]
 DocumentsOption = Annotated[int, typer.Option("--documents", min=1, help="Documents of each kind.")]
 ItemsOption = Annotated[int, typer.Option("--items", min=1, help="Items of each benchmark.")]
 

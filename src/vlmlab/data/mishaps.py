@@ -66,12 +66,14 @@ class Mishaps:
             raise DataError(refusal.key, refusal.reason)
         count = self.counts.get(source, Count())
         named = (refusal.key, refusal.reason)
-        examples = (*count.examples, named) if len(count.examples) < NAMED else count.examples
+        new = named not in count.examples and len(count.examples) < NAMED
+        examples = (*count.examples, named) if new else count.examples
         count = Count(
             count.read + 1, count.refused + 1, count.bad + (not refusal.skipped), count.in_a_row + 1, examples
         )
         self.counts[source] = count
-        self.last[source] = [*self.last.get(source, []), named][-NAMED:]
+        # A short source comes back to its bad samples in every epoch: each is named once.
+        self.last[source] = [*(other for other in self.last.get(source, []) if other != named), named][-NAMED:]
         if count.in_a_row > self.policy.in_a_row:
             raise self._error(
                 source, f"{count.in_a_row} samples refused in a row; at most {self.policy.in_a_row} may be", "in_a_row"

@@ -1,6 +1,6 @@
 """Raw rows of each public schema, and the one function a schema that turns a row into a Document.
 
-Readers of files and the generated world yield the same row types, so that what is learned from a schema is written once.
+Readers of files and the generated world yield the same row types, so what is learned from a schema is written once.
 """
 
 from __future__ import annotations
@@ -61,7 +61,7 @@ class TwinBlock:
 
 @dataclass(frozen=True, slots=True)
 class TwinRow:
-    """The text twin of a dialogue: descriptions stand where pictures would, and like them they are given, not learned."""
+    """The text twin of a dialogue: descriptions stand where pictures would, and like them are given, not learned."""
 
     key: str
     blocks: tuple[TwinBlock, ...]
@@ -91,7 +91,7 @@ def caption_document(row: CaptionRow, template: Template) -> Document:
 
 
 def interleaved_document(row: InterleavedRow) -> Document:
-    """All text is learned; text after an image starts with a space so that its first word tokenizes as inside a text."""
+    """All text is learned; text after an image starts with a space: its first word tokenizes as inside a text."""
     parts: list[Part] = []
     for item in row.items:
         if not isinstance(item, str):

@@ -141,7 +141,9 @@ def train_bpe(spec: TrainedBPE, *, template: Template, sources: Mapping[str, Ope
     texts = list(training_texts(spec, template=template, sources=sources))
     if not texts:
         raise DataError(
-            "data.sources", "no source has any text to train the tokenizer on; expected at least one readable document"
+            "data.sources",
+            "no source has any text to train the tokenizer on; expected at least one readable document"
+            + _first_refusal(sources, template=template),
         )
     inner = tokenizers.Tokenizer(models.BPE())
     inner.pre_tokenizer = pre_tokenizers.Sequence(
@@ -156,6 +158,16 @@ def train_bpe(spec: TrainedBPE, *, template: Template, sources: Mapping[str, Ope
     )
     inner.train_from_iterator(texts, trainer=trainer, length=len(texts))
     return Tokenizer(inner, special=SpecialIds(0, 1, 2, 3, 4, 5), size=spec.vocabulary)
+
+
+def _first_refusal(sources: Mapping[str, OpenSource], *, template: Template) -> str:
+    """Why the first sample of a source cannot be read, for an error's end."""
+    for source in sources.values():
+        try:
+            as_document(source.row(0), template)
+        except DataError as error:
+            return f". The first sample: {error}"
+    return ""
 
 
 def training_texts(spec: TrainedBPE, *, template: Template, sources: Mapping[str, OpenSource]) -> Iterator[str]:

@@ -29,7 +29,7 @@ Kernel = Literal["auto", "matmul", "sdpa", "segments", "flex"]
 BUCKET_SHARE = 0.8
 """Segments shorter than this share of their group's longest start a new group: little of a square is padding."""
 
-SEGMENTS_SHARE = 0.5
+SEGMENTS_SHARE = 0.7
 """Largest share of the whole square that is worth gathering segments for."""
 
 
@@ -87,13 +87,13 @@ def fused_on(device: str, *, length: int, dtype: torch.dtype) -> bool:
     yet measured here.
 
     Measured forward and backward on one CPU core (torch 2.13, milliseconds, plain / fused): causal segments of 30 to 60
-    in bfloat16 7.6 / 28.4, in float32 9.7 / 9.3; of 200 to 250 18.8 / 32.6 and 30.7 / 22.7; of 500 22.4 / 33.9 and
-    43.1 / 30.3. In bfloat16 plain stays ahead up to about 1024. In float32 fused is a little ahead on one thread, but
-    its backward pass has been seen several times slower on two, so short squares stay plain.
+    in bfloat16 7.6 / 28.4; of 200 to 250 18.8 / 32.6; of 500 22.4 / 33.9: plain stays ahead up to about 1024. In
+    float32 (benchmarks/attention.py, four times) segments of 30 to 60 123 / 120, of 100 to 140 195 / 165, of 200 to 250
+    348 / 249, and the whole square of 256 345 / 235; on two threads the order is the same. Where both are equal, plain.
     """
     if device != "cpu":
         return True
-    return length > (1024 if dtype == torch.bfloat16 else 256)
+    return length > (1024 if dtype == torch.bfloat16 else 128)
 
 
 def allowed_pairs(segments: Tensor, *, num_queries: int) -> Tensor:
@@ -121,8 +121,8 @@ def make_layout(segments: Tensor, *, num_queries: int, kernel: Kernel, dtype: to
 
     A segment is one unbroken run of its number; 0 is padding. With past columns (a cache) the mask is dense whatever
     the kernel. `auto` attends per segment where that needs at most SEGMENTS_SHARE of the whole square, else densely: on
-    a CPU, 8 rows of 256, bfloat16, dense / per segment took 29.6 / 7.6 ms for segments of 30 to 60, 17.5 / 11.3 for 60
-    to 120 and 16.5 / 18.8 for one of 200 to 250 a row.
+    a CPU, rows of 256 in bfloat16, dense / per segment took 384 / 104 ms for segments of 30 to 60 (24 rows), 351 / 115
+    for 60 to 120, 233 / 162 for one of 150 to 200 a row (0.6 of the square), 146 / 182 for one of 200 to 250 (0.95).
     """
     device = segments.device.type
     rows, columns = segments.shape

@@ -108,18 +108,9 @@ def _check_cover(parts: dict[Component, nn.Module], groups: list[ParameterGroup]
         raise TrainingError("train", "no parameter trains; unfreeze a component")
 
 
-def fingerprint_frozen(model: VisionLanguageModel, stage: Stage) -> dict[str, str]:
-    """A hash of each frozen component's parameters: equal before and after a stage unless something moved them."""
-    return {
-        component: _fingerprint(part)
-        for component, part in components(model).items()
-        if not stage.trains(component)  # ty: ignore[invalid-argument-type]
-    }
-
-
 @torch.no_grad()
-def _fingerprint(part: nn.Module) -> str:
-    """Names and the sums of the bits: one pass over memory on the parameters' device."""
+def fingerprint(part: nn.Module) -> str:
+    """A hash that changes when a parameter does: names and sums of bits, one pass over memory on their device."""
     names = [name for name, _ in part.named_parameters()]
     sums = [_bit_sum(parameter) for parameter in part.parameters()]
     values = torch.stack(sums).cpu().tolist() if sums else []

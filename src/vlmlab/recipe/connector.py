@@ -34,7 +34,9 @@ class MLP(Spec):
 
 
 class Perceiver(Spec):
-    """Perceiver resampler: learned latents attend to patch states (Idefics2's block: RMSNorm, gated MLP, grouped queries)."""
+    """Perceiver resampler: learned latents attend to patch states (Idefics2's block: RMSNorm, gated MLP, grouped
+    queries).
+    """
 
     kind: Literal["perceiver"]
     """Perceiver resampler."""

@@ -56,7 +56,9 @@ class WorldBenchmark(BenchmarkBase):
     kind: Literal["world"]
     """The generated world."""
     family: WorldBenchmarkFamily
-    """general (VQAv2-like, ten references), reading (TextVQA-like), knowledge (OK-VQA-like: the fact is told in text only), captions (COCO-like, five references), binding (nonce labels told in the prompt), text (multiple choice, text only)."""
+    """general (VQAv2-like, ten references), reading (TextVQA-like), knowledge (OK-VQA-like: the fact is told in text
+    only), captions (COCO-like, five references), binding (nonce labels told in the prompt), text (multiple choice, text
+    only)."""
     scenes: Scenes | None = None
     """Pictures of the benchmark; null means data.world.scenes."""
 
@@ -74,7 +76,9 @@ class WorldBenchmark(BenchmarkBase):
 
 
 class JsonlBenchmark(BenchmarkBase):
-    """Questions in JSON lines: {id, image?, question, answers: [...], choices?: [...], cluster?}; the demonstrations come from another file."""
+    """Questions in JSON lines: {id, image?, question, answers: [...], choices?: [...], cluster?}; the demonstrations
+    come from another file.
+    """
 
     kind: Literal["jsonl"]
     """JSON lines."""

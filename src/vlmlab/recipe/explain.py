@@ -74,8 +74,8 @@ def type_words(annotation: Any) -> str:
 
 
 def summary(spec: type[BaseModel]) -> str:
-    """The first sentence of a spec's docstring."""
-    return (spec.__doc__ or "").strip().split("\n\n")[0].replace("\n", " ").strip()
+    """The first paragraph of a spec's docstring, as one line."""
+    return " ".join((spec.__doc__ or "").strip().split("\n\n")[0].split())
 
 
 def _step(place: Place, step: str, done: list[str]) -> Place:

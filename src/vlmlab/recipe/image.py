@@ -24,11 +24,13 @@ class ImagePolicy(Spec):
     """Size and shape of the views. A view's sides are always multiples of the backbone's patch."""
 
     policy: Literal["square", "pad", "keep"] = "square"
-    """square: stretch to side x side. pad: keep the aspect ratio, centre on mean grey. keep: keep the aspect ratio as nearly as whole patches allow, longer side at most `side`."""
+    """square: stretch to side x side. pad: keep the aspect ratio, centre on mean grey. keep: keep the aspect ratio as
+    nearly as whole patches allow, longer side at most `side`."""
     side: int = Field(default=48, ge=1, le=16384)
     """Pixels of a square view's side, or the longest side under `keep`."""
     resampler: Literal["torch", "pillow"] = "torch"
-    """Library that resizes: torch is several times faster, pillow is what published image processors use; they differ by about one grey level."""
+    """Library that resizes: torch is several times faster, pillow is what published image processors use; they differ
+    by about one grey level."""
     interpolation: Literal["bilinear", "bicubic"] = "bicubic"
     """Interpolation, always with antialiasing."""
 

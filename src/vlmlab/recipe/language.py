@@ -12,7 +12,9 @@ from vlmlab.recipe.weights import Fresh, Weights
 
 
 class Language(Spec):
-    """A decoder-only transformer. SmolLM and SmolLM2 are of kind llama; smollm3 leaves rotary positions out of every fourth block."""
+    """A decoder-only transformer. SmolLM and SmolLM2 are of kind llama; smollm3 leaves rotary positions out of every
+    fourth block.
+    """
 
     kind: Literal["llama", "mistral", "qwen2", "qwen3", "smollm3"] = "llama"
     """Architecture: qwen2 has biases on q, k and v; qwen3 norms on q and k; the others neither."""

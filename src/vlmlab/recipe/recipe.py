@@ -82,27 +82,45 @@ class Recipe(Spec):
         rows = self.model.language.vocabulary
         if isinstance(self.tokenizer, TrainedBPE):
             if rows is not None and rows != self.tokenizer.vocabulary:
-                raise ValueError(f"model.language.vocabulary is {rows}, but tokenizer.vocabulary is {self.tokenizer.vocabulary}; leave the former null")
+                raise ValueError(
+                    f"model.language.vocabulary is {rows}, but tokenizer.vocabulary is {self.tokenizer.vocabulary}; "
+                    "leave the former null"
+                )
         elif rows is None:
-            raise ValueError("model.language.vocabulary is null; a published tokenizer needs the number of rows of its model's embedding table")
+            raise ValueError(
+                "model.language.vocabulary is null; a published tokenizer needs the number of rows of its model's "
+                "embedding table"
+            )
         for name, stage in self.stages.items():
             for source in stage.mixture:
                 if source not in self.data.sources:
-                    raise ValueError(f"stages.{name}.mixture.{source}: no such source in data.sources{near(source, self.data.sources)}")
+                    known = near(source, self.data.sources)
+                    raise ValueError(f"stages.{name}.mixture.{source}: no such source in data.sources{known}")
             if stage.image is not None:
                 check_side(stage.image, patch=self.model.vision.patch, where=f"stages.{name}.image")
             if isinstance(stage.objective, Contrastive) and stage.trains("language"):
-                raise ValueError(f"stages.{name}.train.language: a contrastive stage has its own text tower and cannot train the language model")
+                raise ValueError(
+                    f"stages.{name}.train.language: a contrastive stage has its own text tower and cannot train "
+                    "the language model"
+                )
             own = isinstance(stage.objective, Contrastive)  # next token has no parts of its own
             if not own and not any(stage.trains(part) for part in ("vision", "connector", "language")):
                 raise ValueError(f"stages.{name}.train: nothing trains")
             limit = self.model.language.max_positions
             if not isinstance(stage.objective, Contrastive) and stage.batch.length > limit:
-                raise ValueError(f"stages.{name}.batch.length: {stage.batch.length} positions, but model.language.max_positions is {limit}")
+                raise ValueError(
+                    f"stages.{name}.batch.length: {stage.batch.length} positions, but "
+                    f"model.language.max_positions is {limit}"
+                )
         for name, benchmark in self.evaluation.benchmarks.items():
             if benchmark.image is not None:
                 check_side(benchmark.image, patch=self.model.vision.patch, where=f"evaluation.benchmarks.{name}.image")
         return self
+
+    def drawn_sources(self) -> tuple[str, ...]:
+        """Names of the sources that some stage draws from."""
+        drawn = {name for stage in self.stages.values() for name, weight in stage.mixture.items() if weight > 0}
+        return tuple(name for name in self.data.sources if name in drawn)
 
     def image_policy(self, stage: Stage) -> ImagePolicy:
         """The stage's image policy, or the model's."""

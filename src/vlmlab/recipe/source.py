@@ -12,7 +12,7 @@ TrainingFamily = Literal["captions", "pages", "binding", "facts", "twins", "bind
 
 
 class Scenes(Spec):
-    """Difficulty of the generated world's pictures. One master render per scene; the recipe's image policy resizes it."""
+    """Difficulty of the generated world's pictures: one master render a scene; the recipe's image policy resizes it."""
 
     master: int = Field(default=96, ge=16, le=4096)
     """Pixels of the longer side of the master render."""
@@ -20,6 +20,8 @@ class Scenes(Spec):
     """Fewest and most objects of a scene."""
     glyph: tuple[float, float] = (0.2, 0.28)
     """Smallest and largest height of a sign's letters, as a share of the picture's shorter side."""
+    jitter: float = Field(default=1.0, ge=0.0, le=1.0)
+    """How far things leave the middle of their cells, as a share of the free room around them; 0 is easiest to see."""
     aspect: tuple[float, float] = (1.0, 1.0)
     """Smallest and largest ratio of width to height."""
     caption_style: Literal["descriptive", "alt_text"] = "descriptive"
@@ -55,7 +57,9 @@ class WorldSource(Spec):
     kind: Literal["world"]
     """The generated world."""
     family: TrainingFamily
-    """captions: image and caption. pages: interleaved, several images whose order matters. binding: pages that name things with nonce words. facts, twins, binding_text: text only. rendered: pages of text as images. dialogues: several turns, several images."""
+    """captions: image and caption. pages: interleaved, several images whose order matters. binding: pages that name
+    things with nonce words. facts, twins, binding_text: text only. rendered: pages of text as images. dialogues:
+    several turns, several images."""
     size: int = Field(default=50_000, ge=1)
     """Documents before they repeat."""
     scenes: Scenes | None = None
@@ -68,7 +72,8 @@ class JsonlSource(Spec):
     kind: Literal["jsonl"]
     """JSON lines."""
     path: str
-    """The file, or a glob; relative to the working directory. hf://datasets/OWNER/NAME@REVISION/PATH reads a hub dataset."""
+    """The file, or a glob; relative to the working directory. hf://datasets/OWNER/NAME@REVISION/PATH reads a hub
+    dataset."""
     form: Literal["text", "caption", "question", "llava"]
     """text: {text}. caption: {image, text}. question: {image, question, answer}. llava: {id, image, conversations}."""
     images: str = ""
@@ -92,7 +97,8 @@ class ParquetSource(Spec):
     path: str
     """A file, or a glob of them; hf://datasets/… for a hub dataset."""
     form: Literal["obelics", "cauldron", "caption"]
-    """obelics: images, texts, metadata (interleaved; images as bytes). cauldron: images, texts [{user, assistant}]. caption: image, text."""
+    """obelics: images, texts, metadata (interleaved; images as bytes). cauldron: images, texts [{user, assistant}].
+    caption: image, text."""
     max_images: int = Field(default=30, ge=1)
     """Documents with more images are skipped and counted."""
 

@@ -10,7 +10,10 @@ from vlmlab.files import digest
 
 
 class Spec(BaseModel):
-    """A frozen value whose unknown fields are refused. The sentence under each field feeds `explain` and the reference."""
+    """A frozen value whose unknown fields are refused.
+
+    The sentence under each field feeds `explain` and the reference.
+    """
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", strict=True, validate_default=True, allow_inf_nan=False, defer_build=True

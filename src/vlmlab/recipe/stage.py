@@ -21,7 +21,7 @@ class NextToken(Spec):
 
 
 class TextTower(Spec):
-    """The text side of a contrastive stage: a small transformer over the tokenizer's ids, thrown away after the stage."""
+    """The text side of a contrastive stage: a small transformer over token ids, thrown away after the stage."""
 
     width: int = Field(default=128, ge=1)
     """Size of a hidden state."""
@@ -36,7 +36,7 @@ class TextTower(Spec):
 
 
 class Contrastive(Spec):
-    """Image and text of a pair agree, others do not. Negatives are the whole batch, so its size is part of the recipe."""
+    """Image and text of a pair agree, others do not. Negatives are the whole batch: its size is part of the recipe."""
 
     kind: Literal["contrastive"]
     """Contrastive image-text."""
@@ -80,7 +80,7 @@ class Steps(Spec):
 
 
 class Tokens(Spec):
-    """A duration in tokens of the rows (text and visual positions, padding left out); the step that reaches it is the last."""
+    """A duration in tokens of the rows (text and visual positions, no padding); the step that reaches it is last."""
 
     tokens: int = Field(ge=1)
     """Real positions seen."""
@@ -98,7 +98,8 @@ class Rows(Spec):
     packing: bool = True
     """Several documents a row, isolated from each other; false puts one document in a row."""
     long_documents: Literal["refuse", "skip", "truncate"] = "truncate"
-    """A document longer than a row stops the run, is skipped and counted, or is cut at its end, never inside an image."""
+    """A document longer than a row stops the run, is skipped and counted, or is cut at its end, never inside an
+    image."""
 
 
 class Stage(Spec):
@@ -128,6 +129,8 @@ class Stage(Spec):
             raise ValueError("mixture: all weights are zero; at least one must be positive")
         if "objective" in self.train and isinstance(self.train["objective"], Frozen):
             raise ValueError("train.objective: the objective's own parts are fresh and cannot be frozen")
+        if "objective" in self.train and isinstance(self.objective, NextToken):
+            raise ValueError("train.objective: the next_token objective has no parts of its own; leave it out")
         return self
 
     def learning_rate(self, component: Component) -> float:

@@ -33,7 +33,8 @@ class Vision(Spec):
     side: int = Field(default=48, ge=1)
     """Pixels of the side that the position table was made for; other grids interpolate it."""
     feature_layer: int = Field(default=-1, le=-1)
-    """Hidden state that the connector sees: -1 is the last with the final norm (SigLIP), -2 the one before without it (LLaVA)."""
+    """Hidden state that the connector sees: -1 is the last with the final norm (SigLIP), -2 the one before without it
+    (LLaVA)."""
     mean: tuple[float, float, float] = (0.5, 0.5, 0.5)
     """Mean of each channel, on a scale from 0 to 1, taken off before the backbone."""
     std: tuple[float, float, float] = (0.5, 0.5, 0.5)

@@ -14,6 +14,7 @@ from vlmlab.records.run import ScoreRecord
 from vlmlab.report import numbers
 from vlmlab.report.markup import Markup, join, tag
 from vlmlab.report.rates import Point
+from vlmlab.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +55,7 @@ def score_axis(scores: Sequence[ScoreRecord]) -> Axis:
 
 
 def _tick(value: float) -> str:
-    return numbers.compact(value) if abs(value) >= 1000 else f"{value:g}".replace("-", numbers.MINUS)
+    return count(value) if abs(value) >= 1000 else f"{value:g}".replace("-", numbers.MINUS)
 
 
 # ---- one row of the score table: a strip without text, in percent of the cell, so that it fits any width ----

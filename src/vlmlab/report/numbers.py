@@ -35,35 +35,13 @@ def interval(pair: tuple[float, float], *, signed: bool = False) -> str:
     return f"{words(pair[0])} to {words(pair[1])}"
 
 
-def count(value: int) -> str:
-    """A whole number with thin groups of thousands.
+def whole(value: int) -> str:
+    """A whole number with groups of thousands. `wording.count` is the short form: 1.23 M.
 
-    >>> count(1234567)
+    >>> whole(1234567)
     '1,234,567'
     """
     return f"{value:,}"
-
-
-def compact(value: float) -> str:
-    """Three figures and a unit: k, M, G, T, P, E.
-
-    >>> compact(1_234_567)
-    '1.23 M'
-    >>> compact(950)
-    '950'
-    """
-    for power, unit in ((18, "E"), (15, "P"), (12, "T"), (9, "G"), (6, "M"), (3, "k")):
-        # 999,950 and more would print as 1000 k, so each unit begins where the one below would round up to it.
-        if abs(value) >= 0.9995 * 10**power:
-            return f"{_figures(value / 10**power)} {unit}"
-    return _figures(value)
-
-
-def _figures(value: float) -> str:
-    if value == round(value) and abs(value) < 1000:
-        return f"{value:.0f}"
-    decimals = 2 if abs(value) < 9.995 else 1 if abs(value) < 99.95 else 0
-    return f"{value:.{decimals}f}"
 
 
 def share(value: float) -> str:

@@ -19,6 +19,7 @@ from vlmlab.report.differences import differences
 from vlmlab.report.figures import Part, parts_bar
 from vlmlab.report.markup import Column, Markup, join, raw, table, tag
 from vlmlab.report.rates import cost
+from vlmlab.wording import count
 
 
 def difference_section(run: RunRecord) -> Markup:
@@ -78,8 +79,8 @@ def refused_section(run: RunRecord) -> Markup:
                 [
                     stage.record.name,
                     source,
-                    numbers.count(refusals.read),
-                    numbers.count(refusals.refused),
+                    numbers.whole(refusals.read),
+                    numbers.whole(refusals.refused),
                     numbers.share(share),
                 ]
             )
@@ -89,7 +90,7 @@ def refused_section(run: RunRecord) -> Markup:
             ]
     if not rows:
         read = sum(refusals.read for stage in run.stages for refusals in stage.record.refusals.values())
-        return tag("p", f"None: all {numbers.count(read)} samples that were read could be used." if read else "None.")
+        return tag("p", f"None: all {numbers.whole(read)} samples that were read could be used." if read else "None.")
     columns = [
         Column("stage"),
         Column("source"),
@@ -158,11 +159,11 @@ def _cost_row(part: _Part, plans: dict[str, StagePlan], colours: dict[str, int])
     executed = _executed(plan)
     row += [
         numbers.duration(plan.seconds),
-        numbers.count(part.stage.tokens),
-        numbers.count(plan.tokens),
-        numbers.compact(executed),
+        numbers.whole(part.stage.tokens),
+        numbers.whole(plan.tokens),
+        count(executed),
     ]
-    return [*row, numbers.compact(executed / part.seconds) if part.seconds > 0 else "–"]
+    return [*row, count(executed / part.seconds) if part.seconds > 0 else "–"]
 
 
 def planned(run: RunRecord) -> dict[str, StagePlan]:

@@ -20,6 +20,7 @@ from vlmlab.report.rates import cost
 from vlmlab.report.scores import scores_section, shots_section
 from vlmlab.report.stages import ledger_section, stages_section
 from vlmlab.report.words import outcome
+from vlmlab.wording import count
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,9 +92,9 @@ def _header(run: RunRecord) -> Markup:
     spent = cost(run)
     parameters = _parameters(run)
     facts = [
-        f"{numbers.compact(parameters)} parameters" if parameters else None,
+        f"{count(parameters)} parameters" if parameters else None,
         f"{len(run.stages)} stages",
-        f"{numbers.compact(sum(stage.record.tokens for stage in run.stages))} tokens",
+        f"{count(sum(stage.record.tokens for stage in run.stages))} tokens",
         f"{numbers.duration(spent.seconds)} of wall time",
         str(run.recipe.get("precision", "")) or None,
     ]

@@ -69,7 +69,7 @@ def _group(scores: Sequence[ScoreRecord]) -> Markup:
     title = tag(
         "th",
         tag("span.benchmark", first.benchmark),
-        tag("span.metric", f"{metric_words(first.metric)}, {numbers.count(first.items)} items"),
+        tag("span.metric", f"{metric_words(first.metric)}, {numbers.whole(first.items)} items"),
         attributes={"scope": "rowgroup", "colspan": "4", "role": "rowheader"},
     )
     head = tag("tr.group", title, tag("td.plot", strip_axis(axis), attributes=_role("cell")), attributes=_role("row"))

@@ -10,6 +10,7 @@ from vlmlab.report import numbers
 from vlmlab.report.figures import curve_chart
 from vlmlab.report.markup import Column, Markup, join, table, tag
 from vlmlab.report.rates import Rates, loss_curve, speed_curve, stage_rates, thinned
+from vlmlab.wording import count
 
 OBJECTIVES = {"next_token": "next token", "contrastive": "contrastive image-text"}
 
@@ -36,7 +37,7 @@ def _card(number: int, stage: StageRun) -> Markup:
         )
     if speeds:
         low, high = min(point.y for point in speeds), max(point.y for point in speeds)
-        bounds = f"between {numbers.compact(low)} and {numbers.compact(high)} real tokens a second"
+        bounds = f"between {count(low)} and {count(high)} real tokens a second"
         words = f"Throughput of stage {record.name}, {bounds}"
         charts.append(tag("p.axis", "real tokens a second"))
         charts.append(curve_chart(speeds, title=words, kind="quiet", height=96.0, from_zero=True))
@@ -55,7 +56,7 @@ def _card(number: int, stage: StageRun) -> Markup:
 
 
 def _or_dash(value: float | None) -> str:
-    return "–" if value is None else numbers.compact(value)
+    return "–" if value is None else count(value)
 
 
 def _share(value: float | None) -> str:
@@ -92,12 +93,12 @@ def _figures_row(stage: StageRun, rates: Rates) -> list[str]:
     record = stage.record
     return [
         record.name + (" (reused)" if record.reused else ""),
-        numbers.count(record.steps),
-        numbers.count(record.documents),
-        numbers.count(record.images),
-        numbers.count(record.tokens),
-        numbers.count(record.visual),
-        numbers.count(record.learned),
+        numbers.whole(record.steps),
+        numbers.whole(record.documents),
+        numbers.whole(record.images),
+        numbers.whole(record.tokens),
+        numbers.whole(record.visual),
+        numbers.whole(record.learned),
         _share(rates.fill),
         _or_dash(rates.tokens_per_second),
         _share(rates.data_wait),
@@ -131,8 +132,8 @@ def _ledger_row(stage: str, row: LedgerRow) -> list[Markup | str]:
         join([tag("span.quiet", f"{stage} · "), row.component]),
         tag("span.tag.frozen" if frozen else "span.tag", row.mode),
         row.group.replace("_", " "),
-        numbers.count(row.tensors),
-        numbers.count(row.parameters),
+        numbers.whole(row.tensors),
+        numbers.whole(row.parameters),
         "–" if frozen else numbers.setting(row.learning_rate),
         "–" if frozen else numbers.setting(row.weight_decay),
     ]

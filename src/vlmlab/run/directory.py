@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from vlmlab.errors import RunError
@@ -38,8 +38,11 @@ class RunDirectory:
         return (self.path / "manifest.json").exists()
 
     @contextlib.contextmanager
-    def write(self, recipe: Recipe, text: str) -> Iterator[None]:
-        """Hold the directory for writing, with the recipe in it. RunError when another recipe lives there, or another writer."""
+    def write(self, recipe: Recipe, text: str) -> Generator[None]:
+        """Hold the directory for writing, with the recipe in it.
+
+        RunError when another recipe lives there, or another writer.
+        """
         with exclusive(self.path / ".lock", where=str(self.path), wait=False):
             resolved = self.path / "recipe.resolved.json"
             if resolved.exists():
@@ -55,7 +58,10 @@ class RunDirectory:
         if names:
             shown = "; ".join(f"{name}: {old.get(name)!r} there, {new.get(name)!r} now" for name in names[:6])
             more = f" and {len(names) - 6} more" if len(names) > 6 else ""
-            raise RunError(str(self.path), f"another recipe lives here ({shown}{more}); choose another --out, or remove the directory")
+            raise RunError(
+                str(self.path),
+                f"another recipe lives here ({shown}{more}); choose another --out, or remove the directory",
+            )
 
     def finish(self, *, recipe: Recipe, finished: str, seconds: float, cpu_seconds: float) -> None:
         """Write the manifest: the run is complete."""
@@ -65,6 +71,11 @@ class RunDirectory:
             if path.is_file() and path.name not in UNLISTED
         }
         manifest = Manifest(
-            name=recipe.name, fingerprint=recipe.fingerprint(), finished=finished, seconds=seconds, cpu_seconds=cpu_seconds, files=files
+            name=recipe.name,
+            fingerprint=recipe.fingerprint(),
+            finished=finished,
+            seconds=seconds,
+            cpu_seconds=cpu_seconds,
+            files=files,
         )
         write_json(self.path / "manifest.json", manifest.model_dump(mode="json"))

@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Protocol
 
 import torch
+from torch import nn
 
 from vlmlab.data.sources.contract import OpenSource
-from vlmlab.data.sources.open import open_source
+from vlmlab.data.sources.open import open_sources
 from vlmlab.data.tokenizer import Tokenizer, build_tokenizer
 from vlmlab.errors import RunError
 from vlmlab.evaluate.run import evaluate
@@ -59,8 +60,13 @@ class Silent:
     def evaluating(self, benchmark: str, done: int, total: int) -> None: ...
 
 
-def run_recipe(loaded: LoadedRecipe, *, machine: Machine, out: Path | None = None, watcher: Watcher | None = None) -> Path:
-    """Run a recipe to its end and return the run directory. A finished directory of the same recipe is returned as it is."""
+def run_recipe(
+    loaded: LoadedRecipe, *, machine: Machine, out: Path | None = None, watcher: Watcher | None = None
+) -> Path:
+    """Run a recipe to its end and return the run directory.
+
+    A finished directory of the same recipe is returned as it is.
+    """
     watcher = Silent() if watcher is None else watcher
     recipe = loaded.recipe
     directory = RunDirectory(Path(machine.runs) / recipe.name if out is None else out)
@@ -75,10 +81,19 @@ def run_recipe(loaded: LoadedRecipe, *, machine: Machine, out: Path | None = Non
         write_json(directory.path / "plan.json", plan(recipe, machine).model_dump(mode="json"))
         prepare(machine)
         store = Store(Path(machine.store))
-        sources = open_sources(recipe, root=Path())
+        sources = open_sources(recipe.data, root=Path(), names=recipe.drawn_sources())
         tokenizer = stored_tokenizer(recipe, sources=sources, store=store)
         model = fresh_model(recipe, machine=machine)
-        run_stages(recipe, model=model, tokenizer=tokenizer, sources=sources, machine=machine, store=store, directory=directory, watcher=watcher)
+        run_stages(
+            recipe,
+            model=model,
+            tokenizer=tokenizer,
+            sources=sources,
+            machine=machine,
+            store=store,
+            directory=directory,
+            watcher=watcher,
+        )
         save_model(directory, recipe=recipe, model=model, tokenizer=tokenizer)
         if recipe.evaluation.benchmarks:
             evaluate(
@@ -94,28 +109,28 @@ def run_recipe(loaded: LoadedRecipe, *, machine: Machine, out: Path | None = Non
 def prepare(machine: Machine) -> None:
     """Set what torch takes from the machine: threads on a CPU, and a device that is really there."""
     if machine.device == "cuda" and not torch.cuda.is_available():
-        raise RunError(f"machine {machine.name}", "device is cuda, but torch sees no CUDA device; use --machine laptop, or a CUDA build of torch")
+        raise RunError(
+            f"machine {machine.name}",
+            "device is cuda, but torch sees no CUDA device; use --machine laptop, or a CUDA build of torch",
+        )
     if machine.devices > 1:
         raise RunError(
-            f"machine {machine.name}", f"devices is {machine.devices}, but a run uses one process so far; use --set devices=1 or another machine"
+            f"machine {machine.name}",
+            f"devices is {machine.devices}, but a run uses one process so far; use --set devices=1 or another machine",
         )
     torch.set_num_threads(machine.threads)
-
-
-def open_sources(recipe: Recipe, *, root: Path) -> dict[str, OpenSource]:
-    """The sources that some stage draws from."""
-    drawn = {name for stage in recipe.stages.values() for name, weight in stage.mixture.items() if weight > 0}
-    return {
-        name: open_source(spec, name=name, data=recipe.data, root=root)
-        for name, spec in recipe.data.sources.items()
-        if name in drawn
-    }
 
 
 def stored_tokenizer(recipe: Recipe, *, sources: dict[str, OpenSource], store: Store) -> Tokenizer:
     """The recipe's tokenizer, trained once for equal sources and settings."""
     key = digest(
-        ["tokenizer", recipe.seed, recipe.tokenizer.plain(), recipe.template.plain(), {name: source.fingerprint() for name, source in sources.items()}]
+        [
+            "tokenizer",
+            recipe.seed,
+            recipe.tokenizer.plain(),
+            recipe.template.plain(),
+            {name: source.fingerprint() for name, source in sources.items()},
+        ]
     )
     folder = store.folder / f"tokenizer-{key}"
     if not (folder / "done.json").exists():
@@ -130,18 +145,23 @@ def stored_tokenizer(recipe: Recipe, *, sources: dict[str, OpenSource], store: S
 def fresh_model(recipe: Recipe, *, machine: Machine) -> VisionLanguageModel:
     """The recipe's model before its first stage."""
     options = BuildOptions(
-        attention=machine.attention, gradient_checkpointing=machine.gradient_checkpointing, compile=machine.compile, device=machine.device
+        attention=machine.attention,
+        gradient_checkpointing=machine.gradient_checkpointing,
+        compile=machine.compile,
+        device=machine.device,
     )
-    return build_model(recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed, precision=recipe.precision, options=options)
+    return build_model(
+        recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed, precision=recipe.precision, options=options
+    )
 
 
 def run_stages(
-    recipe: Recipe, *, model: VisionLanguageModel, tokenizer: Tokenizer, sources: dict[str, OpenSource], machine: Machine, store: Store,
-    directory: RunDirectory, watcher: Watcher,
+    recipe: Recipe, *, model: VisionLanguageModel, tokenizer: Tokenizer, sources: dict[str, OpenSource],
+    machine: Machine, store: Store, directory: RunDirectory, watcher: Watcher,
 ) -> None:  # fmt: skip
     """Train each stage, or take it from the store."""
     identities = initial_identities(recipe)
-    for name, stage in recipe.stages.items():
+    for name in recipe.stages:
         identity = stage_identity(recipe, name, before=identities, tokenizer=tokenizer.fingerprint(), sources=sources)
         with store.lock(identity):
             reused = store.path(identity) is not None
@@ -149,7 +169,15 @@ def run_stages(
                 store.load(identity, components(model))
             else:
                 train_one(
-                    recipe, name, identity=identity, model=model, tokenizer=tokenizer, sources=sources, machine=machine, store=store, watcher=watcher
+                    recipe,
+                    name,
+                    identity=identity,
+                    model=model,
+                    tokenizer=tokenizer,
+                    sources=sources,
+                    machine=machine,
+                    store=store,
+                    watcher=watcher,
                 )
         own = directory.stage(name) / "summary.json"
         mine = own.exists() and read_json(own)["identity"] == identity and not read_json(own)["reused"]
@@ -162,25 +190,29 @@ def run_stages(
 
 
 def train_one(
-    recipe: Recipe, name: str, *, identity: str, model: VisionLanguageModel, tokenizer: Tokenizer, sources: dict[str, OpenSource],
-    machine: Machine, store: Store, watcher: Watcher,
+    recipe: Recipe, name: str, *, identity: str, model: VisionLanguageModel, tokenizer: Tokenizer,
+    sources: dict[str, OpenSource], machine: Machine, store: Store, watcher: Watcher,
 ) -> None:  # fmt: skip
     """Train one stage into the store."""
     stage = recipe.stages[name]
     drawn = {source: sources[source] for source, weight in stage.mixture.items() if weight > 0}
     result = train_stage(
-        model, recipe=recipe, name=name, tokenizer=tokenizer, sources=drawn, machine=machine, folder=store.work(identity),
-        listener=lambda row, done: watcher.step(name, row, done),
+        model, recipe=recipe, name=name, tokenizer=tokenizer, sources=drawn, machine=machine,
+        folder=store.work(identity), listener=lambda row, done: watcher.step(name, row, done),
         on_ledger=lambda rows: watcher.stage_started(name, stage, rows),
     )  # fmt: skip
     counts = result.counts
     record = StageRecord(
-        name=name, objective=stage.objective.kind, identity=identity, reused=False, steps=counts.steps, tokens=counts.tokens,
-        learned=counts.learned, visual=counts.visual, images=counts.images, documents=counts.documents,
-        loss_first=counts.loss_first or 0.0, loss_last=counts.loss_last, seconds=counts.seconds, cpu_seconds=counts.cpu_seconds,
-        ledger=result.ledger, refusals=result.refusals,
+        name=name, objective=stage.objective.kind, identity=identity, reused=False, steps=counts.steps,
+        tokens=counts.tokens, learned=counts.learned, visual=counts.visual, images=counts.images,
+        documents=counts.documents, loss_first=counts.loss_first or 0.0, loss_last=counts.loss_last,
+        seconds=counts.seconds, cpu_seconds=counts.cpu_seconds, ledger=result.ledger, refusals=result.refusals,
     )  # fmt: skip
-    trained = {component: module for component, module in components(model).items() if component in stage.train and stage.train[component].mode == "full"}
+    trained: dict[str, nn.Module] = {
+        component: module
+        for component, module in components(model).items()
+        if component in stage.train and stage.train[component].mode == "full"
+    }
     store.finish(identity, parts=trained, record=record)
 
 

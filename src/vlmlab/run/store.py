@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from safetensors.torch import load_file
@@ -18,14 +18,16 @@ from vlmlab.training.checkpoint import load_into, save_tensors
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, where: str, wait: bool) -> Iterator[None]:
+def exclusive(path: Path, *, where: str, wait: bool) -> Generator[None]:
     """Hold a lock file. Without `wait`, RunError when another process holds it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
         except BlockingIOError as error:
-            raise RunError(where, "another process is writing here; wait until it ends, or choose another --out") from error
+            raise RunError(
+                where, "another process is writing here; wait until it ends, or choose another --out"
+            ) from error
         yield
 
 
@@ -40,11 +42,11 @@ class Store:
         return self.folder / f"{identity}.work"
 
     def lock(self, identity: str) -> contextlib.AbstractContextManager[None]:
-        """Held while a stage trains, so that two runs never train the same stage at once: the second waits and reuses."""
+        """Held while a stage trains: two runs never train the same stage at once; the second waits and reuses."""
         return exclusive(self.folder / f"{identity}.lock", where=str(self.folder / identity), wait=True)
 
     def path(self, identity: str) -> Path | None:
-        """The finished stage's folder, or None. A damaged one (a file whose hash differs) is removed and trained again."""
+        """The finished stage's folder, or None. A damaged one (a file's hash differs) is removed and trained again."""
         folder = self.folder / identity
         manifest = folder / "manifest.json"
         if not manifest.exists():

@@ -68,7 +68,9 @@ def load_checkpoint(folder: Path) -> Checkpoint | None:
         if not manifest.exists():
             continue
         content = read_json(manifest)
-        if all((path / name).exists() and file_digest(path / name) == digest for name, digest in content["files"].items()):
+        if all(
+            (path / name).exists() and file_digest(path / name) == digest for name, digest in content["files"].items()
+        ):
             return Checkpoint(
                 weights=load_file(path / "weights.safetensors"),
                 optimizer=load_file(path / "optimizer.safetensors"),
@@ -90,7 +92,7 @@ def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
 
 
 def load_into(module: nn.Module, tensors: dict[str, Tensor], *, where: str) -> None:
-    """Load named tensors into a module. Every tensor must find its place; only names tied to a loaded one may be missing."""
+    """Load named tensors into a module. Every tensor must find its place; only names tied to a loaded one may miss."""
     own = module.state_dict()
     unknown = sorted(set(tensors) - set(own))
     loaded = {own[name].data_ptr() for name in tensors if name in own}
@@ -112,20 +114,26 @@ def restore(
     """Put weights and optimiser state back, bit for bit."""
     for component, module in parts.items():
         prefix = f"{component}:"
-        mine = {name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)}
+        mine = {
+            name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)
+        }
         load_into(module, mine, where=where)
     for index, parameter in enumerate(_parameters(optimizer)):
         names = ("step", "exp_avg", "exp_avg_sq")
         if f"{index}:step" in checkpoint.optimizer:
             optimizer.state[parameter] = {
-                name: checkpoint.optimizer[f"{index}:{name}"].to("cpu" if name == "step" and not parameter.is_cuda else parameter.device)
+                name: checkpoint.optimizer[f"{index}:{name}"].to(
+                    "cpu" if name == "step" and not parameter.is_cuda else parameter.device
+                )
                 for name in names
             }
 
 
 def _named(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
     return {
-        f"{component}:{name}": tensor for component, module in parts.items() for name, tensor in module.state_dict().items()
+        f"{component}:{name}": tensor
+        for component, module in parts.items()
+        for name, tensor in module.state_dict().items()
     }
 
 

@@ -48,7 +48,10 @@ def train_step(
     micro_rows: int | None,
     device: str,
 ) -> StepResult:
-    """Forward, backward and update. The gradient is that of the mean over all learned tokens of the step, however it is cut."""
+    """Forward, backward and update.
+
+    The gradient is that of the mean over all learned tokens of the step, however it is cut.
+    """
     count = batch.num_rows if isinstance(spec, Contrastive) else batch.num_learned()
     if count == 0:
         raise TrainingError("batch", f"no token of the step is learned; documents: {_keys(batch)}")
@@ -66,7 +69,9 @@ def train_step(
     norm = float(torch.nn.utils.clip_grad_norm_(parameters, clip))
     if not (math.isfinite(total) and math.isfinite(norm)):
         raise TrainingError(
-            "batch", f"the loss is {total / count} and the gradient's norm {norm}; documents: {_keys(batch)}; lower the learning rate"
+            "batch",
+            f"the loss is {total / count} and the gradient's norm {norm}; documents: {_keys(batch)}; "
+            "lower the learning rate",
         )
     optimizer.step()
     return StepResult(loss=total, count=count, gradient_norm=norm)

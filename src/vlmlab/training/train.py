@@ -15,13 +15,13 @@ from vlmlab.data.tokenizer import Tokenizer
 from vlmlab.models.build import components
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.models.objectives.build import build_objective
-from vlmlab.models.trainable import ParameterGroup, set_trainable
+from vlmlab.models.trainable import ParameterGroup, fingerprint, set_trainable
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.run import LedgerRow, Refusals, StepRecord
 from vlmlab.training.checkpoint import load_checkpoint, restore, save_checkpoint
 from vlmlab.training.monitor import Counts, Monitor
-from vlmlab.training.moves import check_moves, fingerprint
+from vlmlab.training.moves import check_moves
 from vlmlab.training.optim import build_optimizer, finished, progress, set_learning_rates
 from vlmlab.training.step import train_step
 
@@ -74,7 +74,7 @@ def train_stage(
     listener: Listener | None = None,
     on_ledger: Callable[[list[LedgerRow]], None] | None = None,
 ) -> StageResult:
-    """Train one stage of `recipe` in place; checkpoints and metrics go to `folder`, from which a second call continues."""
+    """Train one stage of `recipe` in place; checkpoints and metrics go to `folder`; a second call continues there."""
     stage = recipe.stages[name]
     objective = build_objective(
         stage.objective, model=model, recipe_model=recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed,
@@ -85,7 +85,7 @@ def train_stage(
     if on_ledger is not None:
         on_ledger(rows)
     optimizer = build_optimizer(groups, stage.optimizer, device=machine.device)
-    parts = {group.component: _part(model, objective, group.component) for group in groups}
+    parts: dict[str, nn.Module] = {group.component: _part(model, objective, group.component) for group in groups}
     before = {component: fingerprint(module) for component, module in components(model).items()}
 
     checkpoint = load_checkpoint(folder / "checkpoints")

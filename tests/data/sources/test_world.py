@@ -108,6 +108,7 @@ def test_the_written_world_read_by_the_ordinary_readers_is_the_world(tmp_path: P
         for index in range(5):
             read = as_document(source.row(index), Template())
             made = as_document(generated[family].row(index), Template())
-            assert read.text == made.text
+            # A corpus file holds texts without the white space around them.
+            assert read.text.strip() == made.text.strip()
             for ours, theirs in zip(read.images, made.images, strict=True):
                 np.testing.assert_array_equal(ours.picture.pixels(), theirs.picture.pixels())

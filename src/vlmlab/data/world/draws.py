@@ -36,10 +36,10 @@ class Draws:
         """A number from low to high."""
         return low + (high - low) * self._next()
 
-    def offset(self) -> tuple[float, float]:
-        """Two numbers from -1 to 1."""
+    def offset(self, reach: float) -> tuple[float, float]:
+        """Two numbers from -reach to reach."""
         draw = self._next
-        return 2 * draw() - 1, 2 * draw() - 1
+        return reach * (2 * draw() - 1), reach * (2 * draw() - 1)
 
     def chance(self, share: float) -> bool:
         """True in this share of draws."""

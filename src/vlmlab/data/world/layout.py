@@ -112,7 +112,7 @@ def _place(draws: Draws, contents: Contents, *, entities: Sequence[Entity], scen
     if contents.word is not None:
         glyph = draws.number(*scenes.glyph)
         row = draws.below(rows) if columns > 1 else draws.choose((0, rows - 1))
-        sign = Sign(contents.word, row, glyph, draws.offset())
+        sign = Sign(contents.word, row, glyph, draws.offset(scenes.jitter))
     blocked = -1 if sign is None else sign.row
     cells = _free_cells(rows, columns, blocked)
     chosen: list[tuple[int, int]] = []
@@ -125,9 +125,9 @@ def _place(draws: Draws, contents: Contents, *, entities: Sequence[Entity], scen
     flag = None
     if contents.place is not None:
         row, column = chosen.pop()
-        flag = Flag(contents.place, entities[contents.place].emblem, row, column, draws.offset())
+        flag = Flag(contents.place, entities[contents.place].emblem, row, column, draws.offset(scenes.jitter))
     things = [
-        Thing(kind.shape, kind.colour, draws.chance(0.5), cell[0], cell[1], draws.offset())
+        Thing(kind.shape, kind.colour, draws.chance(0.5), cell[0], cell[1], draws.offset(scenes.jitter))
         for kind, cell in zip(contents.kinds, chosen, strict=True)
     ]
     if len(things) > 1:
