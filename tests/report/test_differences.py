@@ -5,10 +5,10 @@ from vlmlab.report.differences import Difference, differences
 def test_made_recipe_against_its_base() -> None:
     assert differences(base_recipe().plain(), recipe().plain()) == (
         Difference("model.image.side", "32", "48"),
-        Difference("stages.joined.mixture.dialogues", None, "2.0"),
         Difference("stages.joined.train.vision.mode", "full", None),
         Difference("stages.joined.train.vision.learning_rate", "null", None),
         Difference("stages.joined.train.vision.weight_decay", "null", None),
+        Difference("stages.joined.mixture.dialogues", None, "2.0"),
     )
 
 
@@ -40,3 +40,11 @@ def test_null_false_and_empty_are_told_apart() -> None:
 
 def test_a_name_is_no_difference() -> None:
     assert differences({"name": "a", "about": "x", "seed": 0}, {"name": "b", "about": "y", "seed": 0}) == ()
+
+
+def test_a_whole_part_is_one_row() -> None:
+    stage = {"steps": 1, "rows": 2, "length": 3, "packing": True, "mixture": {"a": 1.0}}
+    assert differences({"stages": {"old": stage}}, {"stages": {"new": stage, "old": stage}}) == (
+        Difference("stages.new", None, "5 fields"),
+    )
+    assert differences({"stages": {"old": stage}}, {"stages": {}}) == (Difference("stages", "5 fields", None),)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +11,10 @@ from vlmlab.recipe.spec import flatten
 
 NAMING = frozenset({"name", "about"})
 """Fields that every recipe has to itself and that change no result."""
+
+
+LARGEST_SPELLED_OUT = 4
+"""A part with more fields than this that only one recipe has is not spelled out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,14 +27,33 @@ class Difference:
 
 
 def differences(base: dict[str, Any], recipe: dict[str, Any]) -> tuple[Difference, ...]:
-    """Leaves that differ between two resolved recipes, in the order of `recipe`, then those that only `base` has."""
-    before, after = _leaves(base), _leaves(recipe)
-    paths = [*after, *(path for path in before if path not in after)]
-    return tuple(
-        Difference(path, words(before[path]) if path in before else None, words(after[path]) if path in after else None)
-        for path in paths
-        if not (path in before and path in after and before[path] == after[path])
-    )
+    """Leaves that differ between two resolved recipes: at each level those of `recipe` in order, then those of `base` alone.
+
+    A whole part that only one of them has, such as a stage, is one row with the number of its fields.
+    """
+    return tuple(_differences(_named(base), _named(recipe), prefix=""))
+
+
+def _differences(base: dict[str, Any], recipe: dict[str, Any], *, prefix: str) -> Iterator[Difference]:
+    for name in [*recipe, *(name for name in base if name not in recipe)]:
+        path = f"{prefix}{name}"
+        before, after = base.get(name, {}), recipe.get(name, {})
+        if isinstance(before, dict) and isinstance(after, dict):
+            only = len(flatten(before or after)) if not (before and after) and (before or after) else 0
+            if only > LARGEST_SPELLED_OUT:
+                fields = f"{only} fields"
+                yield Difference(path, fields if before else None, fields if after else None)
+            else:
+                yield from _differences(before, after, prefix=f"{path}.")
+            continue
+        old, new = _leaves(base, name), _leaves(recipe, name)
+        for leaf in [*new, *(leaf for leaf in old if leaf not in new)]:
+            if leaf not in old or leaf not in new or old[leaf] != new[leaf]:
+                yield Difference(
+                    f"{prefix}{leaf}",
+                    words(old[leaf]) if leaf in old else None,
+                    words(new[leaf]) if leaf in new else None,
+                )
 
 
 def words(value: Any) -> str:
@@ -39,7 +63,11 @@ def words(value: Any) -> str:
     )
 
 
-def _leaves(recipe: dict[str, Any]) -> dict[str, Any]:
-    """Flat leaves without names, and without empty mappings: filling one already shows as the leaves it gained."""
-    flat = flatten(recipe)
-    return {path: value for path, value in flat.items() if path not in NAMING and value != {}}
+def _leaves(part: dict[str, Any], name: str) -> dict[str, Any]:
+    """The flat leaves of one entry; none where it is missing or empty: filling it already shows as what it gained."""
+    flat = flatten({name: part[name]}) if name in part else {}
+    return {path: value for path, value in flat.items() if value != {}}
+
+
+def _named(recipe: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in recipe.items() if name not in NAMING}
