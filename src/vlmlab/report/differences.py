@@ -27,7 +27,7 @@ class Difference:
 
 
 def differences(base: dict[str, Any], recipe: dict[str, Any]) -> tuple[Difference, ...]:
-    """Leaves that differ between two resolved recipes: at each level those of `recipe` in order, then those of `base` alone.
+    """Leaves that differ between two resolved recipes: at each level those of `recipe`, then those of `base`.
 
     A whole part that only one of them has, such as a stage, is one row with the number of its fields.
     """
