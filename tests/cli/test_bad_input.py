@@ -182,6 +182,8 @@ def test_ctrl_c_in_the_middle_continues_later(folder: Path, monkeypatch: pytest.
         stderr=subprocess.PIPE,
         text=True,
         start_new_session=True,
+        # A suite started in the background ignores Ctrl-C, and its children would inherit that.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
     deadline = time.monotonic() + 100
     while sum(len(path.read_text().splitlines()) for path in Path("stopped").glob("*.work/metrics.jsonl")) < 5:
