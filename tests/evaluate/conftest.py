@@ -1,11 +1,10 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
 
 import pytest
+from tests.text_source import TextSource
 
-from vlmlab.data.rows import Row, TextRow
 from vlmlab.data.tokenizer import Tokenizer, train_bpe
 from vlmlab.data.world.world import GeneratedWorld
 from vlmlab.models.build import build_model
@@ -13,22 +12,6 @@ from vlmlab.models.model import VisionLanguageModel
 from vlmlab.recipe.recipe import Recipe
 
 FAMILIES = ("general", "reading", "knowledge", "captions", "binding", "text")
-
-
-@dataclass(frozen=True)
-class TextSource:
-    """A few texts to train a tokenizer on."""
-
-    texts: tuple[str, ...]
-
-    def __len__(self) -> int:
-        return len(self.texts)
-
-    def row(self, index: int) -> Row:
-        return TextRow(f"text/{index}", self.texts[index])
-
-    def fingerprint(self) -> str:
-        return "texts"
 
 
 @pytest.fixture(scope="session")

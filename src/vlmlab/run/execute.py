@@ -122,11 +122,10 @@ def prepare(machine: Machine) -> None:
 
 
 def stored_tokenizer(recipe: Recipe, *, sources: dict[str, OpenSource], store: Store) -> Tokenizer:
-    """The recipe's tokenizer, trained once for equal sources and settings."""
+    """The recipe's tokenizer, trained once for equal sources and settings; replicates share it, whatever their seed."""
     key = digest(
         [
             "tokenizer",
-            recipe.seed,
             recipe.tokenizer.plain(),
             recipe.template.plain(),
             {name: source.fingerprint() for name, source in sources.items()},
