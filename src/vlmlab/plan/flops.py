@@ -11,7 +11,7 @@ connector that trains still pays for gradients of its inputs, and a frozen visio
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import assert_never
 
@@ -25,7 +25,7 @@ from vlmlab.plan.products import (
 )
 from vlmlab.recipe.image import Grid
 from vlmlab.recipe.recipe import Recipe
-from vlmlab.recipe.stage import Contrastive, NextToken, Stage
+from vlmlab.recipe.stage import Contrastive, NextToken, Objective, Stage
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,67 +68,88 @@ def stage_step_flops(
     `segments` are the lengths of the documents in the rows, visual positions included. Under a contrastive objective
     `rows` are pairs, and `length` and `segments` those of the texts that the text tower reads.
     """
-    match stage.objective:
-        case NextToken():
-            pairs = sum(segment * (segment + 1) / 2 for segment in segments)
-        case Contrastive():
-            pairs = sum(segment * segment for segment in segments)
-        case _ as never:
-            assert_never(never)
     counts = StepCounts(
-        rows=rows, length=length, views=views, grid=grid, positions=sum(segments), pairs=pairs, learned=learned
+        rows=rows,
+        length=length,
+        views=views,
+        grid=grid,
+        positions=sum(segments),
+        pairs=allowed_pairs(stage.objective, segments),
+        learned=learned,
     )
     return step_flops(recipe, stage, counts)
+
+
+def allowed_pairs(objective: Objective, segments: Iterable[int]) -> float:
+    """Pairs of a position and one that it may look at, in documents (or texts of the text tower) of these lengths."""
+    match objective:
+        case NextToken():
+            return sum(segment * (segment + 1) for segment in segments) / 2
+        case Contrastive():
+            return float(sum(segment * segment for segment in segments))
+        case _ as never:
+            assert_never(never)
 
 
 def step_flops(recipe: Recipe, stage: Stage, counts: StepCounts) -> ComponentFlops:
     """Operations of one step; counts may be expectations."""
     dense = counts.rows * counts.length
-    return ComponentFlops(
-        executed=_costs(recipe, stage, counts, positions=dense, pairs=dense * counts.length),
-        useful=_costs(recipe, stage, counts, positions=counts.positions, pairs=counts.pairs),
-    )
-
-
-def _costs(recipe: Recipe, stage: Stage, counts: StepCounts, *, positions: float, pairs: float) -> dict[str, Cost]:
-    model = recipe.model
+    seeing = view_costs(recipe, stage, views=counts.views, grid=counts.grid)
     pictures = counts.views > 0
-    vision = vision_products(model.vision, views=counts.views, grid=counts.grid)
+    rows, learned = counts.rows, counts.learned
+    executed = read_costs(
+        recipe, stage, rows=rows, positions=dense, pairs=dense * counts.length, learned=learned, pictures=pictures
+    )
+    useful = read_costs(
+        recipe, stage, rows=rows, positions=counts.positions, pairs=counts.pairs, learned=learned, pictures=pictures
+    )
+    return ComponentFlops(executed=seeing | executed, useful=seeing | useful)
+
+
+def view_costs(recipe: Recipe, stage: Stage, *, views: float, grid: Grid) -> dict[str, Cost]:
+    """What sees, over `views` views of one grid: vision and connector. Proportional to the number of views."""
+    model = recipe.model
+    vision = vision_products(model.vision, views=views, grid=grid)
+    seen = views > 0 and stage.trains("vision")
+    match stage.objective:
+        case Contrastive():
+            connector = Cost(0.0, 0.0)
+        case NextToken():
+            products = connector_products(
+                model.connector, vision=model.vision, language=model.language, views=views, grid=grid
+            )
+            connector = cost(products, trains=views > 0 and stage.trains("connector"), upstream=seen)
+        case _ as never:
+            assert_never(never)
+    return {"vision": cost(vision, trains=seen, upstream=False), "connector": connector}
+
+
+def read_costs(
+    recipe: Recipe, stage: Stage, *, rows: float, positions: float, pairs: float, learned: float, pictures: bool
+) -> dict[str, Cost]:
+    """What reads, over the rows of one step: language model and objective. `pictures`: whether the step has views."""
+    model = recipe.model
     seen = pictures and stage.trains("vision")
+    nothing = Cost(0.0, 0.0)
     match stage.objective:
         case Contrastive() as objective:
             own = contrastive_products(
                 objective.text,
                 embedding=objective.embedding,
                 image_width=model.vision.width,
-                rows=counts.rows,
+                rows=rows,
                 positions=positions,
                 pairs=pairs,
             )
-            nothing = Cost(0.0, 0.0)
-            return {
-                "vision": cost(vision, trains=seen, upstream=False),
-                "connector": nothing,
-                "language": nothing,
-                "objective": cost(own, trains=True, upstream=seen),
-            }
+            return {"language": nothing, "objective": cost(own, trains=True, upstream=seen)}
         case NextToken():
-            connector = connector_products(
-                model.connector, vision=model.vision, language=model.language, views=counts.views, grid=counts.grid
-            )
             language = language_products(
-                model.language,
-                vocabulary=recipe.vocabulary(),
-                positions=positions,
-                pairs=pairs,
-                learned=counts.learned,
+                model.language, vocabulary=recipe.vocabulary(), positions=positions, pairs=pairs, learned=learned
             )
-            connected = pictures and stage.trains("connector")
+            upstream = seen or (pictures and stage.trains("connector"))
             return {
-                "vision": cost(vision, trains=seen, upstream=False),
-                "connector": cost(connector, trains=connected, upstream=seen),
-                "language": cost(language, trains=stage.trains("language"), upstream=seen or connected),
-                "objective": Cost(0.0, 0.0),
+                "language": cost(language, trains=stage.trains("language"), upstream=upstream),
+                "objective": nothing,
             }
         case _ as never:
             assert_never(never)
