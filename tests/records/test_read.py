@@ -8,6 +8,7 @@ from vlmlab.errors import RunError
 from vlmlab.files import file_digest, read_json, write_json
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.read import read_items, read_run
+from vlmlab.records.run import TIMED_FIELDS, StageRecord, StepRecord, untimed
 
 
 @pytest.fixture
@@ -131,3 +132,14 @@ def test_line_separator_inside_a_text_is_no_line_end(run: Path) -> None:
     row = json.loads(path.read_text()) | {"prediction": "a\u2028b"}
     path.write_text(json.dumps(row, ensure_ascii=False) + "\n", encoding="utf-8")
     assert read_items(run, "general")[0].prediction == "a\u2028b"
+
+
+def test_untimed_records_hold_all_but_times(run: Path) -> None:
+    row = read_run(run).stages[0].steps[0]
+    assert set(untimed(row)) == set(StepRecord.model_fields) - set(TIMED_FIELDS)
+    slower = row.model_copy(update=dict.fromkeys(TIMED_FIELDS, 7.0))
+    assert untimed(slower) == untimed(row)
+    known = set(StepRecord.model_fields) | set(StageRecord.model_fields)
+    assert set(TIMED_FIELDS) <= known
+    for name in known - set(TIMED_FIELDS):
+        assert not any(word in name for word in ("second", "memory", "mfu")), name

@@ -47,12 +47,15 @@ class Provenance(Record):
 
 
 class StepRecord(Record):
-    """Training between the last line and this one. Times are seconds of the run, not of the step."""
+    """Training between the last line and this one. Rates are those of the window, the time since the last line.
+
+    Everything but TIMED_FIELDS is a function of the training alone. Fields with a default are missing in old records.
+    """
 
     step: int
     """Steps done."""
-    loss: float
-    """Mean over the learned tokens (or pairs) since the last line."""
+    loss: float | None
+    """Mean over the learned tokens (or pairs) since the last line; null where no step since then was finite."""
     tokens: int
     """Real positions since the start of the stage: text and visual, no padding."""
     learned: int
@@ -60,15 +63,62 @@ class StepRecord(Record):
     images: int
     documents: int
     learning_rate: dict[str, float]
-    gradient_norm: float
+    gradient_norm: float | None
+    """Mean over the finite steps since the last line, before clipping."""
+    component_norms: dict[str, float] = {}
+    """The same by component, over the steps in which it had a gradient."""
+    source_losses: dict[str, float] = {}
+    """Mean loss of each source's learned tokens since the last line; sources without any are left out."""
+    source_learned: dict[str, int] = {}
+    """Learned tokens of each source since the last line."""
+    skipped: int = 0
+    """Steps since the start of the stage whose loss or gradient was not finite: they changed nothing."""
     fill: float
     """Share of the rows' positions that are real, since the last line."""
+    useful_flops: float = 0.0
+    """Useful operations since the start of the stage, by the plan's count of what the batches really held."""
     seconds: float
     """Wall time since the start of the stage, data time included."""
     data_seconds: float
     """Part of it that training waited for data."""
     cpu_seconds: float
-    """CPU time of the process and its workers since the start of the stage."""
+    """CPU time of the processes and their workers since the start of the stage."""
+    window_seconds: float | None = None
+    """Wall time since the last line, data time included."""
+    data_share: float | None = None
+    """Share of the window that training waited for data."""
+    tokens_per_second: float | None = None
+    """Real positions a second of the window."""
+    learned_per_second: float | None = None
+    """Supervised ones: learned tokens, or pairs."""
+    visual_per_second: float | None = None
+    images_per_second: float | None = None
+    mfu: float | None = None
+    """Useful operations of the window over what the machine's declared peak allows in its time."""
+    peak_memory: int | None = None
+    """Bytes: the most so far, of the process that holds most. On CUDA what torch allocated in the stage, else the
+    resident set of the process."""
+
+
+TIMED_FIELDS = (
+    "seconds",
+    "data_seconds",
+    "cpu_seconds",
+    "window_seconds",
+    "data_share",
+    "tokens_per_second",
+    "learned_per_second",
+    "visual_per_second",
+    "images_per_second",
+    "mfu",
+    "peak_memory",
+)
+"""Fields of StepRecord and StageRecord that depend on the machine's moods. All others are equal in an equal run."""
+
+
+def untimed(record: StepRecord | StageRecord) -> dict[str, Any]:
+    """A record without its times, as plain data: equal to the last bit however often the run was interrupted."""
+    return record.model_dump(mode="json", exclude=set(TIMED_FIELDS))
 
 
 class LedgerRow(Record):
@@ -109,8 +159,17 @@ class StageRecord(Record):
     documents: int
     loss_first: float
     loss_last: float
+    skipped: int = 0
+    """Steps whose loss or gradient was not finite."""
+    useful_flops: float = 0.0
+    """Useful operations, by the plan's count of what the batches really held."""
     seconds: float
+    data_seconds: float | None = None
     cpu_seconds: float
+    mfu: float | None = None
+    """Useful operations over what the declared peak of the machine that trained it allows in `seconds`."""
+    peak_memory: int | None = None
+    """Bytes of the process that held most."""
     ledger: list[LedgerRow]
     refusals: dict[str, Refusals]
 
