@@ -44,6 +44,8 @@ LEVELS = {
     "binding": ((24.5, 33.5, 29.0), 25.0),
     "text": ((71.0, 74.5, 74.0), None),
 }
+MIXTURES = {"vision": (), "text": ("facts", "twins"), "joined": ("captions", "pages", "dialogues", "twins")}
+"""Sources with losses of their own: a contrastive loss is no sum over tokens."""
 HOSTILE = "<script>alert('boo')</script>"
 SENTENCES = {
     "general": [
@@ -175,9 +177,13 @@ def made_scores() -> list[ScoreRecord]:
 def made_steps(stage: str, *, steps: int, last: float, tokens_per_step: int, seconds: float) -> list[StepRecord]:
     """A falling curve, one line every ten steps."""
     noise = stream(0, "made-steps", stage)
+    sources = MIXTURES[stage]
+    components = [row.component for row in ledger(stage) if row.mode == "full" and row.group == "decay"]
+    window = seconds * 10 / steps
     rows = []
     for step in range(10, steps + 1, 10):
         done = step / steps
+        speed = tokens_per_step * 10 / window * (1 + 0.05 * float(noise.standard_normal()))
         rows.append(
             StepRecord(
                 step=step,
@@ -189,10 +195,23 @@ def made_steps(stage: str, *, steps: int, last: float, tokens_per_step: int, sec
                 documents=step * 120,
                 learning_rate={"language": 3e-4},
                 gradient_norm=1.2,
+                component_norms={name: (1 + index) * (0.3 + done) for index, name in enumerate(components)},
+                source_losses={name: last + (4 + index) * math.exp(-7 * done) for index, name in enumerate(sources)},
+                source_learned={name: 100 + index for index, name in enumerate(sources)},
+                skipped=3 if stage == "joined" else 0,
                 fill=0.94,
+                useful_flops=step * 4.1e9,
                 seconds=seconds * done * (1 + 0.02 * math.sin(9 * done)),
                 data_seconds=0.04 * seconds * done,
                 cpu_seconds=1.7 * seconds * done,
+                window_seconds=window,
+                data_share=0.04,
+                tokens_per_second=speed,
+                learned_per_second=speed / 3,
+                visual_per_second=0.0 if stage == "text" else speed / 4,
+                images_per_second=90 / window,
+                mfu=0.14 + 0.02 * math.sin(5 * done),
+                peak_memory=612 * 2**20,
             )
         )
     return rows
@@ -371,8 +390,13 @@ def write_run(folder: Path, *, complete: bool = True, base: bool = True, evaluat
             documents=end.documents,
             loss_first=lines[0].loss,
             loss_last=end.loss,
+            skipped=end.skipped,
+            useful_flops=end.useful_flops,
             seconds=end.seconds,
+            data_seconds=end.data_seconds,
             cpu_seconds=end.cpu_seconds,
+            mfu=0.143,
+            peak_memory=end.peak_memory,
             ledger=ledger(name),
             refusals=refusals,
         )

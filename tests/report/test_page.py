@@ -7,7 +7,8 @@ import pytest
 
 from tests.report.made_run import HOSTILE, made_scores, write_run
 from vlmlab.errors import RunError
-from vlmlab.files import read_json, write_json
+from vlmlab.files import read_json, read_jsonl, write_json, write_jsonl
+from vlmlab.records.run import StageRecord, StepRecord
 from vlmlab.report import numbers
 from vlmlab.report.markup import VOID
 from vlmlab.report.page import write_report
@@ -119,6 +120,11 @@ def test_says_what_happened(page: str) -> None:
         "red (8), crimson (2)",
         "vlmlab run runs/made/recipe.resolved.json --set seed=1 --out runs/made-seed-1",
         "1.79 M parameters",
+        "loss by source",
+        "gradient norm by component",
+        "useful MFU",
+        "612 MiB",
+        "3 steps skipped: loss or gradient was not finite",
     ):
         assert words in text
 
@@ -186,3 +192,20 @@ def test_without_plan_and_with_a_damaged_one(tmp_path: Path) -> None:
         write_report(run)
     path.unlink()
     assert "FLOPs planned" not in write_report(run).read_text(encoding="utf-8")
+
+
+def test_a_record_of_an_older_version_is_drawn_with_what_it_holds(tmp_path: Path) -> None:
+    """Fields of training that came later are missing there: no curve by source, no utilisation, speeds from counts."""
+    run = write_run(tmp_path / "made")
+    later = {name for name, field in StepRecord.model_fields.items() if not field.is_required()}
+    for path in run.glob("stages/*/metrics.jsonl"):
+        write_jsonl(path, [{k: v for k, v in row.items() if k not in later} for row in read_jsonl(path)])
+    later = {name for name, field in StageRecord.model_fields.items() if not field.is_required()}
+    for path in run.glob("stages/*/summary.json"):
+        write_json(path, {k: v for k, v in read_json(path).items() if k not in later})
+    page = write_report(run).read_text(encoding="utf-8")
+    text = "".join(outline(page).text)
+    assert "loss by source" not in text
+    assert "tokens a second" in text
+    assert page.count("svg") < write_report(write_run(tmp_path / "new")).read_text(encoding="utf-8").count("svg")
+    assert "nan" not in text.lower().split()

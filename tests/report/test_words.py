@@ -13,7 +13,7 @@ from tests.report.made_run import made_scores, write_run
 from vlmlab.files import read_json, write_json
 from vlmlab.records.read import read_run
 from vlmlab.report import figures, markup, numbers
-from vlmlab.report.rates import Point, speed_curve, stage_rates, thinned
+from vlmlab.report.rates import Point, loss_curve, norm_curves, source_curves, speed_curves, stage_rates, thinned
 from vlmlab.report.words import outcome, report_json, score_table
 
 
@@ -41,6 +41,10 @@ def test_json_shape(run: Path) -> None:
     }
     assert value["scores"][-1]["gain"] is None
     assert value["stages"][2]["tokens_per_second"] == pytest.approx(26_880_000 / value["stages"][2]["seconds"])
+    assert value["stages"][2]["learned_per_second"] == pytest.approx(8_960_000 / value["stages"][2]["seconds"])
+    assert value["stages"][2]["mfu"] == 0.143
+    assert value["stages"][2]["peak_memory"] == 612 * 2**20
+    assert value["stages"][2]["skipped"] == 3
     spent = value["cost"]
     assert spent["seconds"] == pytest.approx(spent["training_seconds"] + spent["evaluation_seconds"])
     assert spent["reused_seconds"] == pytest.approx(value["stages"][1]["seconds"])
@@ -85,7 +89,23 @@ def test_rates(run: Path) -> None:
     assert rates.fill == pytest.approx(0.94)
     last = stage.steps[-1]
     assert rates.data_wait == pytest.approx(last.data_seconds / last.seconds)
-    assert len(speed_curve(stage.steps)) == len(stage.steps) - 1
+
+
+def test_curves(run: Path) -> None:
+    vision, text, joined = (stage.steps for stage in read_run(run).stages)
+    assert source_curves(vision) == []
+    assert [curve.name for curve in source_curves(joined)] == ["captions", "pages", "dialogues", "twins"]
+    assert [curve.name for curve in norm_curves(joined)] == ["connector", "language"]
+    assert [curve.name for curve in speed_curves(joined)] == ["real", "learned", "visual"]
+    assert [curve.name for curve in speed_curves(text)] == ["real", "learned"]
+    assert speed_curves(joined)[0].points[0] == Point(10, joined[0].tokens_per_second)
+
+
+def test_a_window_without_a_finite_step_leaves_no_point(run: Path) -> None:
+    steps = list(read_run(run).stages[1].steps)
+    steps[3] = steps[3].model_copy(update={"loss": None, "component_norms": {}, "source_losses": {}})
+    assert [point.x for point in loss_curve(steps)][:4] == [10, 20, 30, 50]
+    assert len(source_curves(steps)[0].points) == len(norm_curves(steps)[0].points) == len(steps) - 1
 
 
 def test_thinned_keeps_ends_and_mean() -> None:
@@ -111,6 +131,26 @@ def test_round_axis(low: float, high: float, ticks: tuple[float, ...]) -> None:
     assert axis.ticks == pytest.approx(ticks)
     assert axis.low <= low
     assert axis.high >= high
+
+
+@pytest.mark.parametrize(
+    ("low", "high", "labels"),
+    [
+        (0.5, 0.6, ("0.1", "1")),
+        (1.0, 10.0, ("1", "10")),
+        (1.0, 1.0, ("1", "10")),
+        (3e-4, 2e4, ("0.0001", "0.1", "100", "100 k")),
+    ],
+)
+def test_decade_axis(low: float, high: float, labels: tuple[str, ...]) -> None:
+    axis = figures.decade_axis(low, high)
+    assert axis.labels == labels
+    assert 10**axis.low <= low * 1.001
+    assert 10**axis.high >= high * 0.999
+
+
+def test_a_seventh_curve_is_told_from_the_first() -> None:
+    assert len({figures.curve_kind(index) for index in range(12)}) == 12
 
 
 @pytest.mark.parametrize(

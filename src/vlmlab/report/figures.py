@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Literal
 
 from vlmlab.records.run import ScoreRecord
 from vlmlab.report import numbers
@@ -24,6 +25,8 @@ class Axis:
     low: float
     high: float
     ticks: tuple[float, ...]
+    labels: tuple[str, ...] = field(default=(), repr=False)
+    """Words at the ticks; without them the ticks' own numbers."""
 
     def place(self, value: float) -> float:
         """The value's place between 0 and 1, clipped to the axis."""
@@ -44,6 +47,19 @@ def round_axis(low: float, high: float, *, intervals: int = 4) -> Axis:
     first, last = math.floor(low / step + 1e-9), math.ceil(high / step - 1e-9)
     ticks = tuple(round(index * step, 10) for index in range(first, last + 1))
     return Axis(ticks[0], ticks[-1], ticks)
+
+
+def decade_axis(low: float, high: float) -> Axis:
+    """An axis over the logarithms (base 10) of positive values, labelled with the values: whole decades.
+
+    >>> decade_axis(0.3, 27.0).labels
+    ('0.1', '1', '10', '100')
+    """
+    first, last = math.floor(math.log10(low) + 1e-9), math.ceil(math.log10(high) - 1e-9)
+    last = max(last, first + 1)
+    every = math.ceil((last - first) / 4)
+    powers = range(first, last + every, every)
+    return Axis(powers[0], powers[-1], tuple(map(float, powers)), tuple(_tick(10.0**power) for power in powers))
 
 
 def score_axis(scores: Sequence[ScoreRecord]) -> Axis:
@@ -125,10 +141,11 @@ class Frame:
     def lines(self) -> list[Markup]:
         """Horizontal lines with their numbers."""
         shapes = []
-        for tick in self.y.ticks:
+        labels = self.y.labels or tuple(map(_tick, self.y.ticks))
+        for tick, label in zip(self.y.ticks, labels, strict=True):
             _, y = self.at(self.x.low, tick)
             shapes.append(tag("line.gridline", attributes=_ends(LEFT, y, WIDTH - RIGHT, y)))
-            shapes.append(_text(_tick(tick), LEFT - 6, y + 3.5, anchor="end"))
+            shapes.append(_text(label, LEFT - 6, y + 3.5, anchor="end"))
         return shapes
 
     def picture(self, title: str, shapes: list[Markup]) -> Markup:
@@ -183,10 +200,27 @@ def shot_chart(scores: Sequence[ScoreRecord]) -> Markup:
     return frame.picture(f"{ordered[0].benchmark} by number of shots. {words}.", shapes)
 
 
-def curve_chart(points: Sequence[Point], *, title: str, kind: str, height: float, from_zero: bool) -> Markup:
-    """One curve over optimiser steps."""
+@dataclass(frozen=True, slots=True)
+class Series:
+    """A line of a chart; `kind` is its class in the style sheet."""
+
+    kind: str
+    points: Sequence[Point]
+
+
+Scale = Literal["close", "zero", "decades"]
+"""How the values' axis runs: close around them, from zero, or in powers of ten where all are positive."""
+
+
+def curve_chart(series: Sequence[Series], *, title: str, height: float, scale: Scale) -> Markup:
+    """Curves over optimiser steps, on one axis."""
+    points = [point for each in series for point in each.points]
     low, high = min(point.y for point in points), max(point.y for point in points)
-    y = round_axis(0.0 if from_zero else low, high, intervals=4 if height > 120 else 2)
+    if scale == "decades" and low > 0:
+        y = decade_axis(low, high)
+        series = [Series(each.kind, [Point(at.x, math.log10(at.y)) for at in each.points]) for each in series]
+    else:
+        y = round_axis(low if scale == "close" else 0.0, high, intervals=4 if height > 120 else 2)
     last = max(point.x for point in points)
     x = round_axis(0.0, last, intervals=4)
     frame = Frame(Axis(0.0, last, x.ticks), y, height)
@@ -195,9 +229,28 @@ def curve_chart(points: Sequence[Point], *, title: str, kind: str, height: float
         if tick <= last:
             across, _ = frame.at(tick, y.low)
             shapes.append(_text(_tick(tick), across, height - 8, anchor="middle" if tick < 0.97 * last else "end"))
-    places = [frame.at(point.x, point.y) for point in points]
-    shapes.append(_line(kind, places) if len(places) > 1 else tag(f"circle.dot.{kind}", attributes=_centre(places[0])))
+    for each in series:
+        places = [frame.at(point.x, point.y) for point in each.points]
+        if len(places) > 1:
+            shapes.append(_line(each.kind, places))
+        else:
+            shapes.append(tag(f"circle.dot.{each.kind}", attributes=_centre(places[0])))
     return frame.picture(title, shapes)
+
+
+COLOURS = 6
+"""Colours of parts and of curves; the seventh curve has the first one's, dashed."""
+
+
+def curve_kind(index: int) -> str:
+    """The class of one of several curves."""
+    return f"curve{index % COLOURS}" + (".again" if index >= COLOURS else "")
+
+
+def curve_legend(names: Sequence[str]) -> Markup:
+    """The names of several curves, in their order."""
+    entries = [tag("span", tag(f"span.key.bar.{curve_kind(index)}"), name) for index, name in enumerate(names)]
+    return tag("p.legend.curves", *entries)
 
 
 def _centre(place: tuple[float, float]) -> dict[str, str]:
@@ -219,6 +272,6 @@ def parts_bar(parts: Sequence[Part], *, title: str) -> Markup:
     for index, part in enumerate(parts):
         width = 100 * part.value / total
         box = {"x": f"{done:.3f}%", "y": "0", "width": f"{max(0.0, width - 0.25):.3f}%", "height": "100%"}
-        shapes.append(tag(f"rect.part{index % 6}", attributes=box))
+        shapes.append(tag(f"rect.part{index % COLOURS}", attributes=box))
         done += width
     return tag("svg.parts", tag("title", title), *shapes, attributes={"role": "img", "width": "100%", "height": "22"})

@@ -16,6 +16,10 @@ class Rates:
 
     tokens_per_second: float | None
     """Real positions (text and visual) a second of wall time, data time included."""
+    learned_per_second: float | None
+    """Supervised ones: learned tokens, or pairs."""
+    visual_per_second: float | None
+    images_per_second: float | None
     fill: float | None
     """Share of the rows' positions that were real."""
     data_wait: float | None
@@ -25,10 +29,7 @@ class Rates:
 def stage_rates(stage: StageRun) -> Rates:
     """Means over a stage."""
     record, steps = stage.record, stage.steps
-    speed = record.tokens / record.seconds if record.seconds > 0 else None
-    if not steps:
-        return Rates(speed, None, None)
-    last = steps[-1]
+    waited = record.data_seconds if record.data_seconds is not None else steps[-1].data_seconds if steps else None
     real, positions = 0.0, 0.0
     before = 0
     for step in steps:
@@ -38,10 +39,17 @@ def stage_rates(stage: StageRun) -> Rates:
             positions += (step.tokens - before) / step.fill
         before = step.tokens
     return Rates(
-        speed,
-        real / positions if positions > 0 else None,
-        last.data_seconds / last.seconds if last.seconds > 0 else None,
+        tokens_per_second=_rate(record.tokens, record.seconds),
+        learned_per_second=_rate(record.learned, record.seconds),
+        visual_per_second=_rate(record.visual, record.seconds),
+        images_per_second=_rate(record.images, record.seconds),
+        fill=_rate(real, positions),
+        data_wait=None if waited is None else _rate(waited, record.seconds),
     )
+
+
+def _rate(number: float, whole: float) -> float | None:
+    return number / whole if whole > 0 else None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +60,69 @@ class Point:
     y: float
 
 
+@dataclass(frozen=True, slots=True)
+class Curve:
+    """A named line of a chart."""
+
+    name: str
+    points: list[Point]
+
+
 def loss_curve(steps: Iterable[StepRecord]) -> list[Point]:
-    """Loss by steps done."""
-    return [Point(step.step, step.loss) for step in steps]
+    """Loss by steps done; a line without a finite step leaves no point."""
+    return [Point(step.step, step.loss) for step in steps if step.loss is not None]
 
 
-def speed_curve(steps: Iterable[StepRecord]) -> list[Point]:
-    """Real tokens a second since the line before, by steps done. A pause between two processes leaves no point."""
+def source_curves(steps: Iterable[StepRecord]) -> list[Curve]:
+    """Loss of each source's learned tokens; none in old records and under a loss that is no sum over tokens."""
+    return _named([(step.step, step.source_losses) for step in steps])
+
+
+def norm_curves(steps: Iterable[StepRecord]) -> list[Curve]:
+    """Gradient norm of each component, before clipping; of all together in old records."""
+    rows = list(steps)
+    if not any(step.component_norms for step in rows):
+        joint = [Point(step.step, step.gradient_norm) for step in rows if step.gradient_norm is not None]
+        return [Curve("all", joint)] if joint else []
+    return _named([(step.step, step.component_norms) for step in rows])
+
+
+def speed_curves(steps: Iterable[StepRecord]) -> list[Curve]:
+    """Tokens a second of each window: real ones, and of these the supervised and the visual ones.
+
+    Old records hold no rates: the real tokens are then counted from one line to the next.
+    """
+    rows = list(steps)
+    real = [Point(step.step, step.tokens_per_second) for step in rows if step.tokens_per_second is not None]
+    if not real:
+        old = _speeds_between(rows)
+        return [Curve("real", old)] if old else []
+    others = {
+        "learned": [(step.step, step.learned_per_second) for step in rows],
+        "visual": [(step.step, step.visual_per_second) for step in rows],
+    }
+    curves = [Curve("real", real)]
+    for name, values in others.items():
+        points = [Point(step, value) for step, value in values if value is not None]
+        if any(point.y for point in points):
+            curves.append(Curve(name, points))
+    return curves
+
+
+def mfu_curve(steps: Iterable[StepRecord]) -> list[Point]:
+    """Useful MFU of each window in percent."""
+    return [Point(step.step, 100 * step.mfu) for step in steps if step.mfu is not None]
+
+
+def _named(rows: Iterable[tuple[int, dict[str, float]]]) -> list[Curve]:
+    points: dict[str, list[Point]] = {}
+    for step, values in rows:
+        for name, value in values.items():
+            points.setdefault(name, []).append(Point(step, value))
+    return [Curve(name, points[name]) for name in points]
+
+
+def _speeds_between(steps: Iterable[StepRecord]) -> list[Point]:
     points = []
     for before, after in pairwise(steps):
         seconds, tokens = after.seconds - before.seconds, after.tokens - before.tokens

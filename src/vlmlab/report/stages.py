@@ -7,10 +7,20 @@ from collections.abc import Sequence
 from vlmlab.records.read import StageRun
 from vlmlab.records.run import LedgerRow
 from vlmlab.report import numbers
-from vlmlab.report.figures import curve_chart
+from vlmlab.report.figures import Scale, Series, curve_chart, curve_kind, curve_legend
 from vlmlab.report.markup import Column, Markup, join, table, tag
-from vlmlab.report.rates import Rates, loss_curve, speed_curve, stage_rates, thinned
-from vlmlab.wording import count
+from vlmlab.report.rates import (
+    Curve,
+    Rates,
+    loss_curve,
+    mfu_curve,
+    norm_curves,
+    source_curves,
+    speed_curves,
+    stage_rates,
+    thinned,
+)
+from vlmlab.wording import bytes_words, count
 
 OBJECTIVES = {"next_token": "next token", "contrastive": "contrastive image-text"}
 
@@ -26,33 +36,67 @@ def _card(number: int, stage: StageRun) -> Markup:
     objective = OBJECTIVES.get(record.objective, record.objective)
     origin = "reused from the store" if record.reused else "trained in this run"
     title = tag("h3", f"{number}. {record.name} ", tag("span.metric", objective))
-    losses = thinned(loss_curve(stage.steps))
-    speeds = thinned(speed_curve(stage.steps))
-    charts: list[Markup] = []
-    if losses:
-        words = f"Loss of stage {record.name} over {record.steps} steps, from {losses[0].y:.2f} to {losses[-1].y:.2f}"
-        charts.append(tag("p.axis", "loss, by optimiser steps"))
-        charts.append(
-            curve_chart(losses, title=words, kind="score", height=176.0, from_zero=record.objective == "contrastive")
-        )
-    if speeds:
-        low, high = min(point.y for point in speeds), max(point.y for point in speeds)
-        bounds = f"between {count(low)} and {count(high)} real tokens a second"
-        words = f"Throughput of stage {record.name}, {bounds}"
-        charts.append(tag("p.axis", "real tokens a second"))
-        charts.append(curve_chart(speeds, title=words, kind="quiet", height=96.0, from_zero=True))
-    if not charts:
-        charts.append(tag("p.quiet", "No curve was kept for this stage."))
+    skipped = None
+    if record.skipped:
+        steps = "1 step" if record.skipped == 1 else f"{record.skipped} steps"
+        skipped = tag("p.tag.reused", f"{steps} skipped: loss or gradient was not finite")
     facts = [
         ("loss", f"{record.loss_first:.2f} to {record.loss_last:.2f}"),
         ("tokens/s", _or_dash(rates.tokens_per_second)),
+        ("useful MFU", _share(record.mfu)),
         ("rows filled", _share(rates.fill)),
         ("data wait", _share(rates.data_wait)),
+        ("peak memory", _bytes(record.peak_memory)),
         ("wall", numbers.duration(record.seconds)),
         ("CPU", numbers.duration(record.cpu_seconds)),
+        ("learned/s", _or_dash(rates.learned_per_second)),
     ]
-    facts_list = tag("dl.facts", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in facts))
-    return tag("article.card", title, tag("p.tag.reused" if record.reused else "p.tag", origin), *charts, facts_list)
+    return tag(
+        "article.card",
+        title,
+        tag("p.tag.reused" if record.reused else "p.tag", origin),
+        skipped,
+        *_charts(stage),
+        tag("dl.facts", *(tag("div", tag("dt", name), tag("dd", value)) for name, value in facts)),
+    )
+
+
+def _charts(stage: StageRun) -> list[Markup]:
+    name, steps = stage.record.name, stage.steps
+    charts: list[Markup] = []
+    losses = thinned(loss_curve(steps))
+    if losses:
+        words = f"Loss of stage {name} over {stage.record.steps} steps, from {losses[0].y:.2f} to {losses[-1].y:.2f}"
+        scale: Scale = "zero" if stage.record.objective == "contrastive" else "close"
+        charts.append(tag("p.axis", "loss, by optimiser steps"))
+        charts.append(curve_chart([Series("score", losses)], title=words, height=176.0, scale=scale))
+    sources = source_curves(steps)
+    if len(sources) > 1:
+        charts += _curves("loss by source", sources, stage=name, height=150.0, scale="close")
+    charts += _curves("gradient norm by component, before clipping", norm_curves(steps), stage=name, scale="decades")
+    charts += _curves("tokens a second", speed_curves(steps), stage=name)
+    shares = thinned(mfu_curve(steps))
+    if shares:
+        low, high = min(point.y for point in shares), max(point.y for point in shares)
+        words = f"Useful MFU of stage {name}, between {low:.2g} and {high:.2g} % of the machine's declared peak"
+        charts.append(tag("p.axis", "useful MFU, % of the machine's declared peak"))
+        charts.append(curve_chart([Series("quiet", shares)], title=words, height=96.0, scale="zero"))
+    return charts or [tag("p.quiet", "No curve was kept for this stage.")]
+
+
+def _curves(
+    title: str, curves: Sequence[Curve], *, stage: str, height: float = 110.0, scale: Scale = "zero"
+) -> list[Markup]:
+    """A chart of several curves under its title and legend; nothing where there are none."""
+    if not curves:
+        return []
+    ends = "; ".join(f"{curve.name}: {count(curve.points[0].y)} to {count(curve.points[-1].y)}" for curve in curves)
+    series = [Series(curve_kind(index), thinned(curve.points)) for index, curve in enumerate(curves)]
+    return [
+        tag("p.axis", title),
+        curve_legend([curve.name for curve in curves]),
+        curve_chart(series, title=f"Stage {stage}, {title}. {ends}", height=height, scale=scale),
+    ]
 
 
 def _or_dash(value: float | None) -> str:
@@ -61,6 +105,10 @@ def _or_dash(value: float | None) -> str:
 
 def _share(value: float | None) -> str:
     return "–" if value is None else numbers.share(value)
+
+
+def _bytes(value: int | None) -> str:
+    return "–" if value is None else bytes_words(value)
 
 
 def _figures(stages: Sequence[StageRun]) -> Markup:
@@ -73,7 +121,13 @@ def _figures(stages: Sequence[StageRun]) -> Markup:
         "learned",
         "fill",
         "tokens/s",
+        "learned/s",
+        "visual/s",
+        "images/s",
+        "useful MFU",
         "data wait",
+        "peak memory",
+        "skipped steps",
         "loss first",
         "loss last",
         "wall",
@@ -82,7 +136,9 @@ def _figures(stages: Sequence[StageRun]) -> Markup:
     columns = [Column("stage"), *(Column(title, numeric=True) for title in titles)]
     rows = [_figures_row(stage, stage_rates(stage)) for stage in stages]
     return table(
-        "All stages in figures. Tokens are real positions, text and visual, without padding",
+        "All stages in figures. Tokens are real positions, text and visual, without padding; learned ones are "
+        "supervised. Rates divide by wall time, data time included; useful MFU is the plan's count of useful "
+        "operations over the machine's declared peak",
         columns,
         rows,
         label="Stages in figures",
@@ -101,7 +157,13 @@ def _figures_row(stage: StageRun, rates: Rates) -> list[str]:
         numbers.whole(record.learned),
         _share(rates.fill),
         _or_dash(rates.tokens_per_second),
+        _or_dash(rates.learned_per_second),
+        _or_dash(rates.visual_per_second),
+        _or_dash(rates.images_per_second),
+        _share(record.mfu),
         _share(rates.data_wait),
+        _bytes(record.peak_memory),
+        numbers.whole(record.skipped),
         f"{record.loss_first:.3f}",
         f"{record.loss_last:.3f}",
         numbers.duration(record.seconds),
