@@ -1,4 +1,4 @@
-"""Progress on standard error: a bar a stage with loss, tokens per second and time left; the ledger of what trains."""
+"""Progress on standard error: a bar a stage with loss, speed, MFU and time left; the ledger of what trains."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from rich.table import Column, Table
 
 from vlmlab.recipe.stage import Stage
 from vlmlab.records.run import LedgerRow, StageRecord, StepRecord
+from vlmlab.report.numbers import share
 from vlmlab.wording import count
 
 
@@ -41,9 +42,7 @@ class ProgressWatcher:
         self._tasks[name] = self._progress.add_task(name, total=1.0, words="")
 
     def step(self, name: str, row: StepRecord, done: float) -> None:
-        rate = row.tokens / row.seconds if row.seconds else 0.0
-        words = f"loss {row.loss:.3f} · {count(rate)} tokens/s"
-        self._progress.update(self._tasks[name], completed=done, words=words)
+        self._progress.update(self._tasks[name], completed=done, words=step_words(row))
 
     def stage_finished(self, name: str, record: StageRecord) -> None:
         if name not in self._tasks:
@@ -57,6 +56,18 @@ class ProgressWatcher:
         if "evaluation" not in self._tasks:
             self._tasks["evaluation"] = self._progress.add_task("evaluation", total=total, words="")
         self._progress.update(self._tasks["evaluation"], completed=done, total=total, words=benchmark)
+
+
+def step_words(row: StepRecord) -> str:
+    """Loss, speed and utilisation of the last window: `loss 1.234 · 10.2 k tok/s · MFU 31 %`."""
+    parts = ["no finite step" if row.loss is None else f"loss {row.loss:.3f}"]
+    if row.tokens_per_second is not None:
+        parts.append(f"{count(row.tokens_per_second)} tok/s")
+    if row.mfu is not None:
+        parts.append(f"MFU {share(row.mfu)}")
+    if row.skipped:
+        parts.append(f"{row.skipped} skipped")
+    return " · ".join(parts)
 
 
 def ledger_table(name: str, stage: Stage, ledger: list[LedgerRow]) -> Table:
