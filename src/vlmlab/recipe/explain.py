@@ -62,6 +62,8 @@ def type_words(annotation: Any) -> str:
         return f"one of {', '.join(map(str, arguments))}" if len(arguments) > 1 else str(arguments[0])
     if origin is tuple:
         inner = [argument for argument in arguments if argument is not Ellipsis]
+        if get_origin(inner[0]) is Literal:
+            return f"list of any of {', '.join(map(str, get_args(inner[0])))}"
         return (
             f"list of {type_words(inner[0])}s"
             if Ellipsis in arguments
