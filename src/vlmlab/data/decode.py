@@ -5,10 +5,13 @@ from __future__ import annotations
 import io
 import struct
 import warnings
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
+from PIL import ExifTags, ImageChops, UnidentifiedImageError
 from PIL import Image as Pillow
-from PIL import ImageOps, UnidentifiedImageError
 
 from vlmlab.errors import DataError
 
@@ -17,23 +20,56 @@ try:
 except ImportError:
     simplejpeg = None
 
+FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+"""What is read. Pillow knows more, and for some of it (EPS) would start another program on a file from anywhere."""
+
 MAX_PIXELS = 89_478_485
 """Declared pixels above which a file is refused unread: a quarter of a gigabyte of RGB, Pillow's own limit."""
-
-EXIF_REACH = 65_536
-"""Bytes at the head of a JPEG in which an orientation can stand."""
 
 
 def decode(data: bytes, key: str) -> np.ndarray:
     """Decode JPEG, PNG, WebP, GIF, BMP or TIFF bytes; `key` names the sample in errors.
 
     The orientation of EXIF is applied, alpha is laid on white, 16 bits become 8; an animation gives its first frame.
-    Raises DataError for what is empty, truncated, of size zero, too large, or no image.
+    Raises DataError for what is empty, truncated, of size zero, too large, or no image. What is refused does not
+    depend on whether simplejpeg is installed: Pillow reads every header, and decides where simplejpeg finds fault.
     """
     if not data:
         raise DataError(key, "the image is empty (0 bytes); expected the bytes of an image file")
-    pixels = _decode_jpeg(data, key=key) if data[:2] == b"\xff\xd8" else None
-    return _decode_pillow(data, key=key) if pixels is None else pixels
+    with _refusing(data, key=key):
+        image = Pillow.open(io.BytesIO(data), formats=FORMATS)
+        _check_size(image.height, image.width, key=key)
+        pixels = _plain_jpeg(image, data)
+        if pixels is None:
+            image.load()
+            pixels = np.array(_as_rgb(image, key=key), dtype=np.uint8)
+        # Read last: a PNG may tell it after its pixels, and a TIFF is turned by Pillow while it loads.
+        orientation = _orientation(image)
+    return pixels if orientation == 1 else _upright(pixels, orientation)
+
+
+@contextmanager
+def _refusing(data: bytes, *, key: str) -> Iterator[None]:
+    """Turns what Pillow's readers raise for damaged files into a DataError; only calls of Pillow stand inside."""
+    try:
+        with warnings.catch_warnings():
+            # Pillow warns of odd metadata and of sizes that are refused here, with words.
+            warnings.simplefilter("ignore")
+            yield
+    except Pillow.DecompressionBombError as error:
+        raise DataError(
+            key, f"image is too large ({error}); at most {MAX_PIXELS} pixels are read, shrink it first"
+        ) from error
+    except UnidentifiedImageError as error:
+        raise DataError(key, f"{len(data)} bytes are no image that can be read; expected {_listed(FORMATS)}") from error
+    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError, zlib.error) as error:
+        raise DataError(
+            key, f"image is truncated or damaged ({error}); replace the file or leave the sample out"
+        ) from error
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return f"{', '.join(names[:-1])} or {names[-1]}"
 
 
 def _check_size(height: int, width: int, *, key: str) -> None:
@@ -46,57 +82,61 @@ def _check_size(height: int, width: int, *, key: str) -> None:
         )
 
 
-def _decode_jpeg(data: bytes, *, key: str) -> np.ndarray | None:
-    """The fast path for plain upright RGB or grey JPEGs; None sends everything else to Pillow."""
-    if simplejpeg is None or b"Exif\x00" in data[:EXIF_REACH]:
+def _plain_jpeg(image: Pillow.Image, data: bytes) -> np.ndarray | None:
+    """The fast path for RGB and grey JPEGs; None sends everything else to Pillow."""
+    if simplejpeg is None or image.format != "JPEG" or image.mode not in ("RGB", "L"):
         return None
     try:
-        height, width, colour, _ = simplejpeg.decode_jpeg_header(data)
-        if colour not in ("YCbCr", "RGB", "Gray"):
-            return None
-        _check_size(int(height), int(width), key=key)
-        return simplejpeg.decode_jpeg(data, colorspace="RGB")
+        pixels = simplejpeg.decode_jpeg(data, colorspace="RGB")
     except ValueError:
-        # Odd or damaged: Pillow decides, so that what is refused does not depend on an optional package.
+        # Even a warning of the library ends here: what is truncated is refused by Pillow, never shown half grey.
         return None
+    return pixels if pixels.shape[:2] == (image.height, image.width) else None
 
 
-def _decode_pillow(data: bytes, *, key: str) -> np.ndarray:
-    try:
-        with warnings.catch_warnings():
-            # Our own limit is checked next, with words; Pillow's warning would only repeat it.
-            warnings.simplefilter("ignore", Pillow.DecompressionBombWarning)
-            image = Pillow.open(io.BytesIO(data))
-        _check_size(image.height, image.width, key=key)
-        image.load()
-        upright = ImageOps.exif_transpose(image)
-    except Pillow.DecompressionBombError as error:
-        raise DataError(
-            key, f"image is too large ({error}); at most {MAX_PIXELS} pixels are read, shrink it first"
-        ) from error
-    except UnidentifiedImageError as error:
-        raise DataError(
-            key, f"{len(data)} bytes are no image that can be read; expected JPEG, PNG, WebP, GIF, BMP or TIFF"
-        ) from error
-    except (OSError, SyntaxError, ValueError, EOFError, struct.error, IndexError) as error:
-        # What Pillow's readers raise for truncated or damaged files.
-        raise DataError(
-            key, f"image is truncated or damaged ({error}); replace the file or leave the sample out"
-        ) from error
-    return np.array(_as_rgb(upright), dtype=np.uint8)
+def _orientation(image: Pillow.Image) -> int:
+    """EXIF's orientation, 1 to 8; 1 is upright, and also what a value without meaning is taken for."""
+    if image.format in ("JPEG", "PNG", "WEBP") and not {"exif", "xmp", "XML:com.adobe.xmp"} & image.info.keys():
+        return 1
+    found = image.getexif().get(ExifTags.Base.Orientation, 1)
+    return found if found in range(1, 9) else 1
 
 
-def _as_rgb(image: Pillow.Image) -> Pillow.Image:
-    """Any Pillow mode as RGB on 0 to 255."""
-    if image.mode.startswith("I;16") or image.mode == "I":
-        # 16-bit grey; Pillow's own conversion would clip at 255 and give white.
-        return Pillow.fromarray((np.asarray(image).astype(np.int64).clip(0, 65_535) >> 8).astype(np.uint8)).convert(
-            "RGB"
-        )
+def _upright(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """The image as it was meant to be seen: 1 to 8 say where the first row and column of the file belong."""
+    if orientation >= 5:
+        pixels = pixels.transpose(1, 0, 2)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def _as_rgb(image: Pillow.Image, *, key: str) -> Pillow.Image:
+    """A loaded image of any Pillow mode as RGB on 0 to 255."""
+    if image.mode == "CMYK" and image.format == "JPEG" and "adobe" not in image.info:
+        # Pillow takes every CMYK JPEG as inverted, which is Adobe's habit; without Adobe's mark it is not.
+        return ImageChops.invert(image).convert("RGB")
     if image.mode == "F":
-        return Pillow.fromarray(np.nan_to_num(np.asarray(image)).clip(0, 255).astype(np.uint8)).convert("RGB")
+        raise DataError(key, "image has floating-point pixels, whose range no file declares; save it with 8 or 16 bits")
+    if image.mode.startswith("I"):
+        return _as_eight_bits(image, key=key).convert("RGB")
     if image.has_transparency_data:
         layered = image.convert("RGBA")
         white = Pillow.new("RGBA", layered.size, (255, 255, 255, 255))
         return Pillow.alpha_composite(white, layered).convert("RGB")
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _as_eight_bits(image: Pillow.Image, *, key: str) -> Pillow.Image:
+    """Grey of 16 bits as L; Pillow's own conversion would clip at 255 and give white."""
+    deep = np.asarray(image).astype(np.int64)
+    low, high = int(deep.min()), int(deep.max())
+    if low < 0 or high > 65_535:
+        raise DataError(key, f"image has grey levels from {low} to {high}; expected 8 or 16 bits, 0 to 65535 at most")
+    levels = (deep >> 8).astype(np.uint8)
+    clear = image.info.get("transparency")
+    if isinstance(clear, int):
+        levels[deep == clear] = 255
+    return Pillow.fromarray(levels)
