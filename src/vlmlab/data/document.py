@@ -102,6 +102,8 @@ class FilePicture:
             data = self.path.read_bytes()
         except OSError as error:
             raise DataError(self.key, f"image file {self.path} cannot be read ({error.strerror})") from error
+        except ValueError as error:
+            raise DataError(self.key, f"image file {str(self.path)!r} has an impossible name ({error})") from error
         return decode(data, key=self.key)
 
 

@@ -124,9 +124,53 @@ def test_bad_lines(tmp_path: Path, form: str, line: object, words: str) -> None:
 
 def test_a_broken_line_names_file_and_line(tmp_path: Path) -> None:
     path = write(tmp_path / "data.jsonl", {"text": "a"}, "\n\n", "{nonsense\n")
-    with pytest.raises(DataError) as caught:
+    with pytest.raises(DataError, match=rf"broken JSON in line 4 of {path}") as caught:
         opened(tmp_path, "data.jsonl", "text").row(1)
-    assert caught.value.where == f"{path}:4"
+    assert caught.value.where == "mine/data.jsonl#1"
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b'{"text": "caf\xe9"}\n', b"[" * 100_000 + b"\n", b'{"text": ' + b"9" * 5000 + b"}\n", b"\xff\xfe\n", b"\0\n"],
+    ids=["latin", "deep", "number", "utf-16", "zero"],
+)
+def test_lines_that_no_parser_should_see_are_refused_by_key(tmp_path: Path, line: bytes) -> None:
+    (tmp_path / "data.jsonl").write_bytes(b'{"text": "a"}\n' + line + b'{"text": "b"}\n')
+    source = opened(tmp_path, "data.jsonl", "text")
+    with pytest.raises(DataError) as caught:
+        source.row(1)
+    assert caught.value.where == "mine/data.jsonl#1"
+    assert source.row(2).key == "mine/data.jsonl#2"
+
+
+def test_half_a_surrogate_pair_is_no_text(tmp_path: Path) -> None:
+    (tmp_path / "data.jsonl").write_text('{"text": "good \\ud83d\\ude42"}\n{"text": "half \\ud83d"}\n')
+    source = opened(tmp_path, "data.jsonl", "text")
+    assert as_document(source.row(0), Template()).text == "good 🙂"
+    with pytest.raises(DataError, match="is half a pair") as caught:
+        as_document(source.row(1), Template())
+    assert caught.value.where == "mine/data.jsonl#1"
+
+
+def test_image_names_that_no_file_can_have(tmp_path: Path) -> None:
+    write(tmp_path / "data.jsonl", {"image": "a\0b.png", "text": "a"})
+    source = opened(tmp_path, "data.jsonl", "caption")
+    assert source.fingerprint()
+    with pytest.raises(DataError, match="impossible name"):
+        as_document(source.row(0), Template()).images[0].picture.pixels()
+
+
+def test_a_file_that_shrinks_is_refused_by_key(tmp_path: Path) -> None:
+    path = write(tmp_path / "data.jsonl", {"text": "a"}, {"text": "b"})
+    source = opened(tmp_path, "data.jsonl", "text")
+    path.write_text('{"text": "a"}\n')
+    with pytest.raises(DataError, match="it was longer before") as caught:
+        source.row(1)
+    assert caught.value.where == "mine/data.jsonl#1"
+    path.unlink()
+    with pytest.raises(DataError, match="cannot be read") as caught:
+        source.row(0)
+    assert caught.value.where == "mine/data.jsonl#0"
 
 
 def test_broken_list(tmp_path: Path) -> None:

@@ -154,3 +154,72 @@ def test_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(DataError, match=r"pip install vlmlab\[data\]"):
         opened(tmp_path, "obelics")
+
+
+def captions(path: Path, count: int, **options: object) -> None:
+    table = pyarrow.table(
+        {"image": [png(number) for number in range(count)], "text": [f"text {n}" for n in range(count)]}
+    )
+    parquet.write_table(table, path, row_group_size=4, **options)
+
+
+@pytest.mark.parametrize("checked", [True, False])
+def test_a_damaged_row_group_is_refused_row_by_row(tmp_path: Path, checked: bool) -> None:
+    path = tmp_path / "0.parquet"
+    captions(path, 12, compression="snappy" if not checked else "none", write_page_checksum=checked)
+    column = parquet.ParquetFile(path).metadata.row_group(1).column(0)
+    data = bytearray(path.read_bytes())
+    start = column.dictionary_page_offset or column.data_page_offset
+    middle = start + column.total_compressed_size // 2
+    data[middle : middle + (1 if checked else 60)] = b"\xff" * (1 if checked else 60)
+    path.write_bytes(data)
+    source = opened(tmp_path, "caption")
+    assert len(source) == 12
+    for index in (0, 1, 2, 3, 8, 9, 10, 11):
+        assert source.row(index).text == f"text {index}"
+    for index in (4, 5, 6, 7, 4):
+        with pytest.raises(DataError, match=r"row group 1 of 0\.parquet cannot be read") as caught:
+            source.row(index)
+        assert caught.value.where == f"docs/0.parquet#{index}"
+
+
+def test_texts_that_are_no_utf8_are_refused_by_key(tmp_path: Path) -> None:
+    column = pyarrow.array([b"good", b"caf\xe9", b"fine"], pyarrow.binary())
+    text = pyarrow.StringArray.from_buffers(3, *column.buffers()[1:])
+    parquet.write_table(pyarrow.table({"image": [png(n) for n in range(3)], "text": text}), tmp_path / "0.parquet")
+    source = opened(tmp_path, "caption")
+    assert [source.row(0).text, source.row(2).text] == ["good", "fine"]
+    with pytest.raises(DataError, match="no UTF-8") as caught:
+        source.row(1)
+    assert caught.value.where == "docs/0.parquet#1"
+
+
+@pytest.mark.parametrize("place", ["middle", "end", "footer"])
+def test_cut_files_are_an_error(tmp_path: Path, place: str) -> None:
+    path = tmp_path / "0.parquet"
+    captions(path, 12)
+    data = bytearray(path.read_bytes())
+    if place == "footer":
+        start = len(data) - 8 - int.from_bytes(data[-8:-4], "little")
+        data[start : start + 20] = b"\xff" * 20
+    path.write_bytes(data if place == "footer" else data[: len(data) // 2 if place == "middle" else -3])
+    with pytest.raises(DataError, match="no parquet file, or a truncated one"):
+        opened(tmp_path, "caption")
+
+
+@pytest.mark.parametrize(
+    ("form", "columns", "words"),
+    [
+        ("caption", {"image": [b"x"], "text": [7]}, "column text holds int64; form caption expects texts"),
+        ("obelics", {"images": [[b"x"]], "texts": [[7]]}, "column texts holds int64"),
+        ("obelics", {"images": [b"x"], "texts": [["a"]]}, "column images holds binary; form obelics expects a list"),
+        ("obelics", {"images": [[b"x"]], "texts": ["a"]}, "column texts holds string; form obelics expects a list"),
+        ("cauldron", {"images": [[b"x"]], "texts": [["a"]]}, "turns with the fields user and assistant"),
+    ],
+)
+def test_columns_of_another_type_are_an_error(
+    tmp_path: Path, form: str, columns: dict[str, object], words: str
+) -> None:
+    parquet.write_table(pyarrow.table(columns), tmp_path / "0.parquet")
+    with pytest.raises(DataError, match=words):
+        opened(tmp_path, form)

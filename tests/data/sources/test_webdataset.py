@@ -98,8 +98,63 @@ def test_bad_shards(tmp_path: Path) -> None:
         opened(tmp_path)
     whole = shard(tmp_path / "0.tar", {"1.txt": b"a", "1.png": bytes(5000)}).read_bytes()
     (tmp_path / "0.tar").write_bytes(whole[:3000])
-    with pytest.raises(DataError, match="truncated"):
+    with pytest.raises(
+        DataError, match=r"truncated or damaged: member '1\.png' ends at byte 6536, but the shard has 3000"
+    ):
         opened(tmp_path)
+
+
+def pairs(count: int) -> dict[str, bytes]:
+    return {
+        f"{number}.{kind}": png(number) if kind == "png" else b"a" for number in range(count) for kind in ("png", "txt")
+    }
+
+
+@pytest.mark.parametrize("cut", range(700, 10_240, 301))
+def test_a_cut_shard_gives_its_whole_samples_and_names_the_cut_once(tmp_path: Path, cut: int) -> None:
+    whole = shard(tmp_path / "0.tar", pairs(4)).read_bytes()
+    # Each member takes a header and one block: the text of sample n starts at byte 2048 n + 1536, and has one byte.
+    expected = min(4, (cut - 1537) // 2048 + 1) if cut >= 1537 else 0
+    (tmp_path / "0.tar").write_bytes(whole[:cut])
+    if not expected:
+        with pytest.raises(DataError, match="truncated or damaged"):
+            opened(tmp_path)
+        return
+    source = opened(tmp_path)
+    ended = cut >= 4 * 2048 + 512
+    assert len(source) == expected + (not ended)
+    assert [source.row(index).text for index in range(expected)] == ["a"] * expected
+    if not ended:
+        with pytest.raises(DataError, match=f"truncated or damaged.*{expected} whole samples before it") as caught:
+            source.row(expected)
+        assert caught.value.where == f"pairs/0.tar#{expected}"
+        assert source.find(caught.value.where) == expected
+
+
+def test_a_hole_in_a_shard_is_not_its_end(tmp_path: Path) -> None:
+    whole = bytearray(shard(tmp_path / "0.tar", pairs(5)).read_bytes())
+    whole[4096:4608] = b"\xaa" * 512
+    (tmp_path / "0.tar").write_bytes(whole)
+    source = opened(tmp_path)
+    assert len(source) == 3
+    with pytest.raises(DataError, match="there is no member at byte 4096 of 20480") as caught:
+        source.row(2)
+    assert caught.value.where == "pairs/0.tar#2"
+
+
+def test_a_whole_shard_beside_a_cut_one(tmp_path: Path) -> None:
+    whole = shard(tmp_path / "0.tar", pairs(4)).read_bytes()
+    shard(tmp_path / "1.tar", pairs(2))
+    (tmp_path / "0.tar").write_bytes(whole[:5000])
+    source = opened(tmp_path)
+    assert len(source) == 2 + 1 + 2
+    assert source.row(3).key == "pairs/1.tar#0"
+
+
+def test_names_and_captions_that_are_no_text(tmp_path: Path) -> None:
+    shard(tmp_path / "0.tar", {"1.png": png(1), "1.json": b"[" * 100_000})
+    with pytest.raises(DataError, match="the caption of 1 is broken"):
+        opened(tmp_path).row(0)
 
 
 def test_fingerprint_is_of_the_content(tmp_path: Path) -> None:

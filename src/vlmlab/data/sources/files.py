@@ -24,11 +24,26 @@ class LocalFile:
     path: Path
     name: str
 
-    def read(self, offset: int, size: int) -> bytes:
-        """Bytes of the file. Opened anew each time: no handle travels into a worker, none is left open."""
-        with self.path.open("rb", buffering=0) as handle:
-            handle.seek(offset)
-            return handle.read(size)
+    def read(self, offset: int, size: int, *, key: str = "") -> bytes:
+        """Bytes of the file. Opened anew each time: no handle travels into a worker, none is left open.
+
+        Raises DataError, naming the sample `key` or else the file, where it cannot be read or has become shorter since
+        its index was made.
+        """
+        try:
+            with self.path.open("rb", buffering=0) as handle:
+                handle.seek(offset)
+                data = handle.read(size)
+        except OSError as error:
+            raise DataError(
+                key or str(self.path), f"{self.path} cannot be read ({error.strerror}); it was there before"
+            ) from error
+        if len(data) < size:
+            raise DataError(
+                key or str(self.path),
+                f"{self.path} ends after {len(data)} of {size} bytes at {offset}; it was longer before; fetch it again",
+            )
+        return data
 
 
 def find_files(path: str, *, where: str, root: Path) -> tuple[LocalFile, ...]:

@@ -56,8 +56,8 @@ class JsonlRows:
         number = int(np.searchsorted(self._first, index, side="right")) - 1
         place = index - int(self._first[number])
         file = self._files[number]
-        value = self._lists[number][place] if number in self._lists else self._parse(file, number, place)
         key = f"{self._name}/{file.name}#{place}"
+        value = self._lists[number][place] if number in self._lists else self._parse(file, number, place, key=key)
         if not isinstance(value, dict):
             raise DataError(key, f"found {_kind(value)}; expected an object {_EXPECTED[self._spec.form]}")
         return self._row(value, key=key, folder=file.path.parent if self._images is None else self._images)
@@ -85,46 +85,46 @@ class JsonlRows:
                     return sum(picture.path.stat().st_size for picture in pictures if isinstance(picture, FilePicture))
                 case _:
                     return 0
-        except (DataError, OSError):
+        except (DataError, OSError, ValueError):
             return -1
 
     def _index(self, number: int, file: LocalFile) -> np.ndarray:
-        """Byte ranges of the lines that are not blank: int64 (lines, 2)."""
+        """Byte ranges and line numbers of the lines that are not blank: int64 (lines, 3)."""
         if self._spec.form == "llava":
             with file.path.open("rb") as handle:
                 if handle.read(256).lstrip().startswith(b"["):
                     self._lists[number] = self._read_list(file)
-                    return np.zeros((len(self._lists[number]), 2), dtype=np.int64)
-        ranges: list[tuple[int, int]] = []
+                    return np.zeros((len(self._lists[number]), 3), dtype=np.int64)
+        ranges: list[tuple[int, int, int]] = []
         offset = 0
         with file.path.open("rb") as handle:
-            for line in handle:
+            for line_number, line in enumerate(handle, start=1):
                 if line.strip():
-                    ranges.append((offset, len(line)))
+                    ranges.append((offset, len(line), line_number))
                 offset += len(line)
-        return np.array(ranges, dtype=np.int64).reshape(-1, 2)
+        return np.array(ranges, dtype=np.int64).reshape(-1, 3)
 
     def _read_list(self, file: LocalFile) -> list[Any]:
         try:
             value = json.loads(file.path.read_bytes())
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise DataError(
                 str(file.path), f"broken JSON ({error}); expected a list of {_EXPECTED['llava']}"
             ) from error
         assert isinstance(value, list)
         return value
 
-    def _parse(self, file: LocalFile, number: int, place: int) -> Any:
-        offset, size = map(int, self._lines[number][place])
-        data = file.read(offset, size)
+    def _parse(self, file: LocalFile, number: int, place: int, *, key: str) -> Any:
+        offset, size, line = map(int, self._lines[number][place])
+        data = file.read(offset, size, key=key)
         try:
             return json.loads(data)
-        except ValueError as error:
-            line = 1 + file.read(0, offset).count(b"\n")
+        except (ValueError, RecursionError) as error:
             found = data[:60].decode(errors="replace").strip()
             raise DataError(
-                f"{file.path}:{line}",
-                f"broken JSON ({error}); found {found!r}, expected one object a line {_EXPECTED[self._spec.form]}",
+                key,
+                f"broken JSON in line {line} of {file.path} ({error}); found {found!r}, "
+                f"expected one object a line {_EXPECTED[self._spec.form]}",
             ) from error
 
     def _row(self, value: dict[str, Any], *, key: str, folder: Path) -> Row:
@@ -136,7 +136,7 @@ class JsonlRows:
                 raise DataError(
                     key,
                     f"field {name!r} is {_kind(found)}; expected text, as in {_EXPECTED[form]}. "
-                    f"Fields found: {', '.join(value) or 'none'}",
+                    f"Fields found: {', '.join(list(value)[:20]) or 'none'}",
                 )
             return found
 

@@ -23,12 +23,17 @@ COLUMNS = {"obelics": ("images", "texts"), "cauldron": ("images", "texts"), "cap
 
 MATERIALISE = "images must be materialised first: download them into the parquet"
 
+DAMAGED = "damaged or truncated; fetch it again"
+
 CACHED_GROUPS = 8
 """Row groups that are kept. A shuffled order visits them at random: small groups (some 100 rows) read much faster."""
 
 
 class ParquetRows:
-    """Rows of parquet files, read a row group at a time. Needs pyarrow (pip install vlmlab[data])."""
+    """Rows of parquet files, read a row group at a time. Needs pyarrow (pip install vlmlab[data]).
+
+    Where a row group's pages are damaged each of its rows is refused; checksums are verified where the file has them.
+    """
 
     def __init__(self, spec: ParquetSource, *, name: str, root: Path) -> None:
         self._spec = spec
@@ -44,7 +49,8 @@ class ParquetRows:
             self._groups += [(number, group) for group in range(len(sizes))]
             counts += sizes
         self._first = np.cumsum([0, *counts])
-        self._cache: OrderedDict[int, pyarrow.Table] = OrderedDict()
+        # A group's table, or why there is none.
+        self._cache: OrderedDict[int, pyarrow.Table | str] = OrderedDict()
         if not len(self):
             raise DataError(
                 f"data.sources.{name}", f"the source is empty ({self._files[0].path}); expected at least one row"
@@ -58,7 +64,13 @@ class ParquetRows:
         group = int(np.searchsorted(self._first, index, side="right")) - 1
         number = self._groups[group][0]
         key = f"{self._name}/{self._files[number].name}#{index - self._file_first[number]}"
-        value = self._table(group).slice(index - int(self._first[group]), 1).to_pylist()[0]
+        table = self._table(group)
+        if isinstance(table, str):
+            raise DataError(key, table)
+        try:
+            value = table.slice(index - int(self._first[group]), 1).to_pylist()[0]
+        except UnicodeDecodeError as error:
+            raise DataError(key, f"a text is no UTF-8 ({error})") from error
         match self._spec.form:
             case "obelics":
                 return self._obelics(value, key=key)
@@ -83,20 +95,32 @@ class ParquetRows:
         # A worker reads its own row groups; tables are not worth sending.
         return {**self.__dict__, "_cache": OrderedDict()}
 
-    def _table(self, group: int) -> pyarrow.Table:
+    def _table(self, group: int) -> pyarrow.Table | str:
         known = self._cache.get(group)
         if known is not None:
             self._cache.move_to_end(group)
             return known
-        from pyarrow import parquet
-
-        number, inside = self._groups[group]
-        with parquet.ParquetFile(self._files[number].path, pre_buffer=False) as file:
-            # One thread: arrow's pool does not survive the fork into a worker.
-            table = file.read_row_group(inside, columns=list(COLUMNS[self._spec.form]), use_threads=False)
+        table = self._read(group)
         self._cache[group] = table
         if len(self._cache) > CACHED_GROUPS:
             self._cache.popitem(last=False)
+        return table
+
+    def _read(self, group: int) -> pyarrow.Table | str:
+        import pyarrow
+        from pyarrow import parquet
+
+        number, inside = self._groups[group]
+        path = self._files[number].path
+        try:
+            with parquet.ParquetFile(path, pre_buffer=False, page_checksum_verification=True) as file:
+                # One thread: arrow's pool does not survive the fork into a worker.
+                table = file.read_row_group(inside, columns=list(COLUMNS[self._spec.form]), use_threads=False)
+        except (OSError, pyarrow.ArrowInvalid, pyarrow.ArrowMemoryError) as error:
+            return f"row group {inside} of {path.name} cannot be read ({error}); {DAMAGED}"
+        expected = int(self._first[group + 1] - self._first[group])
+        if table.num_rows != expected:
+            return f"row group {inside} of {path.name} has {table.num_rows} of {expected} rows; {DAMAGED}"
         return table
 
     def _check_images(self, found: int, *, key: str) -> None:
@@ -155,7 +179,7 @@ def _group_sizes(file: LocalFile, spec: ParquetSource) -> list[int]:
     try:
         with parquet.ParquetFile(file.path, pre_buffer=False) as opened:
             schema, metadata = opened.schema_arrow, opened.metadata
-    except pyarrow.ArrowInvalid as error:
+    except (pyarrow.ArrowInvalid, OSError, UnicodeDecodeError) as error:
         raise DataError(str(file.path), f"no parquet file, or a truncated one ({error}); fetch it again") from error
     expected = COLUMNS[spec.form]
     if not set(expected) <= set(schema.names):
@@ -163,11 +187,41 @@ def _group_sizes(file: LocalFile, spec: ParquetSource) -> list[int]:
             str(file.path),
             f"found the columns {', '.join(schema.names)}; form {spec.form} expects {' and '.join(expected)}",
         )
-    kind = schema.field(expected[0]).type
-    inner = kind.value_type if pyarrow.types.is_list(kind) or pyarrow.types.is_large_list(kind) else kind
-    if pyarrow.types.is_string(inner) or pyarrow.types.is_large_string(inner):
+    _check_types(schema, spec, file=file)
+    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+
+
+def _check_types(schema: pyarrow.Schema, spec: ParquetSource, *, file: LocalFile) -> None:
+    """Raise DataError where the columns have the right names but hold something else."""
+    from pyarrow import types
+
+    def is_text(kind: pyarrow.DataType) -> bool:
+        if types.is_dictionary(kind):
+            kind = kind.value_type
+        return types.is_string(kind) or types.is_large_string(kind) or types.is_string_view(kind)
+
+    def is_list(kind: pyarrow.DataType) -> bool:
+        return types.is_list(kind) or types.is_large_list(kind) or types.is_fixed_size_list(kind)
+
+    def holds(name: str, found: pyarrow.DataType, wanted: str) -> DataError:
+        return DataError(str(file.path), f"column {name} holds {found}; form {spec.form} expects {wanted}")
+
+    images, texts = COLUMNS[spec.form]
+    picture, text = schema.field(images).type, schema.field(texts).type
+    if spec.form != "caption":
+        if not is_list(picture):
+            raise holds(images, picture, "a list of images")
+        if not is_list(text):
+            raise holds(texts, text, "a list")
+        picture, text = picture.value_type, text.value_type
+    if is_text(picture):
         raise DataError(
             str(file.path),
-            f"column {expected[0]} holds text (URLs?); expected bytes; {MATERIALISE}",
+            f"column {images} holds text (URLs?); expected bytes; {MATERIALISE}",
         )
-    return [metadata.row_group(group).num_rows for group in range(metadata.num_row_groups)]
+    if spec.form == "cauldron":
+        names = [text.field(place).name for place in range(text.num_fields)] if types.is_struct(text) else []
+        if not {"user", "assistant"} <= set(names):
+            raise holds(texts, text, "turns with the fields user and assistant")
+    elif not is_text(text) and not types.is_null(text):
+        raise holds(texts, text, "texts")

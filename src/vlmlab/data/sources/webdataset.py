@@ -27,6 +27,12 @@ class _Sample:
 
     name: str
     members: dict[str, tuple[int, int]] = field(default_factory=dict)
+    fault: str = ""
+    """Why the sample is refused: it stands where its shard was cut or damaged."""
+
+    def is_whole(self) -> bool:
+        """Whether it has an image and a caption."""
+        return not self.fault and bool(set(IMAGES) & set(self.members)) and bool({"txt", "json"} & set(self.members))
 
 
 class WebdatasetRows:
@@ -34,6 +40,9 @@ class WebdatasetRows:
 
     A sample is what shares a path up to the first dot of the file name: a/000017.jpg with a/000017.txt, or with
     a/000017.json that has a field `caption` or `text`.
+
+    A shard that was cut or damaged on the way gives the samples before that place, and one more that is refused: it
+    says where the shard ends, and so the loss is counted and named. A shard without any whole sample is an error.
     """
 
     def __init__(self, spec: WebdatasetSource, *, name: str, root: Path) -> None:
@@ -56,11 +65,13 @@ class WebdatasetRows:
         place = index - int(self._first[shard])
         file, sample = self._files[shard], self._shards[shard][place]
         key = f"{self._name}/{file.name}#{place}"
+        if sample.fault:
+            raise DataError(key, sample.fault)
         image = next((sample.members[kind] for kind in IMAGES if kind in sample.members), None)
         if image is None:
             found = ", ".join(sample.members)
             raise DataError(key, f"{sample.name} has no image beside {found}; expected one of {', '.join(IMAGES)}")
-        return CaptionRow(key, EncodedPicture(f"{key}.0", file.read(*image)), _caption(file, sample, key=key))
+        return CaptionRow(key, EncodedPicture(f"{key}.0", file.read(*image, key=key)), _caption(file, sample, key=key))
 
     def find(self, key: str) -> int:
         shard, place = place_in(key, name=self._name, files=self._files)
@@ -75,14 +86,14 @@ class WebdatasetRows:
 def _caption(file: LocalFile, sample: _Sample, *, key: str) -> str:
     try:
         if "txt" in sample.members:
-            return file.read(*sample.members["txt"]).decode("utf-8")
+            return file.read(*sample.members["txt"], key=key).decode("utf-8")
         if "json" in sample.members:
-            value = json.loads(file.read(*sample.members["json"]))
+            value = json.loads(file.read(*sample.members["json"], key=key))
             for name in CAPTION_FIELDS:
                 if isinstance(value, dict) and isinstance(value.get(name), str):
                     return value[name]
             raise DataError(key, f"{sample.name}.json has no text in {' or '.join(CAPTION_FIELDS)}")
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataError(
             key, f"the caption of {sample.name} is broken ({error}); expected UTF-8 text or a JSON object"
         ) from error
@@ -93,29 +104,57 @@ def _caption(file: LocalFile, sample: _Sample, *, key: str) -> str:
 
 def _index(file: LocalFile) -> list[_Sample]:
     """The samples of a shard, in order of their first member."""
+    size = file.path.stat().st_size
     samples: dict[str, _Sample] = {}
+    fault = ""
+    last: _Sample | None = None
+    stop = 0
+    """Where the last whole member ends."""
     try:
         with tarfile.open(file.path, mode="r:") as tar:
-            for member in tar:
-                _check_name(member.name, file=file)
-                if not member.isfile():
-                    continue
-                folder, base = posixpath.split(member.name)
-                stem, _, kind = base.partition(".")
-                name = posixpath.join(folder, stem)
-                if stem and kind:
-                    samples.setdefault(name, _Sample(name)).members[kind.lower()] = (member.offset_data, member.size)
+            try:
+                for member in tar:
+                    _check_name(member.name, file=file)
+                    if not member.isfile():
+                        continue
+                    folder, base = posixpath.split(member.name)
+                    stem, _, kind = base.partition(".")
+                    if not stem or not kind:
+                        continue
+                    name = posixpath.join(folder, stem)
+                    last = samples.setdefault(name, _Sample(name))
+                    stop = member.offset_data + member.size
+                    if stop > size:
+                        fault = f"member {member.name!r} ends at byte {stop}, but the shard has {size}"
+                        break
+                    last.members[kind.lower()] = (member.offset_data, member.size)
+            except tarfile.ReadError as error:
+                fault = fault or f"{error} after byte {stop}"
+            fault = fault or _bad_end(file, tar.offset, size=size)
     except (tarfile.TarError, EOFError) as error:
-        raise DataError(
-            str(file.path), f"no plain tar, or a truncated one ({error}); expected an uncompressed .tar"
-        ) from error
-    size = file.path.stat().st_size
-    for sample in samples.values():
-        if any(offset + length > size for offset, length in sample.members.values()):
-            raise DataError(
-                str(file.path), f"truncated: {sample.name} ends beyond the file's {size} bytes; fetch it again"
-            )
-    return list(samples.values())
+        raise DataError(str(file.path), f"no plain tar ({error}); expected an uncompressed .tar") from error
+    if not fault:
+        return list(samples.values())
+    found = list(samples.values())
+    if last is not None and not last.is_whole():
+        found.remove(last)
+    whole = [sample for sample in found if sample.is_whole()]
+    words = f"the shard is truncated or damaged: {fault}; {len(whole)} whole samples before it are used"
+    if not whole:
+        raise DataError(str(file.path), f"{words}; fetch it again")
+    return [*found, _Sample("" if last is None else last.name, fault=f"{words}; fetch it again")]
+
+
+def _bad_end(file: LocalFile, offset: int, *, size: int) -> str:
+    """What is wrong with the end of a tar's index; nothing where a block of zeros stands there, as it must.
+
+    `tarfile` takes any header that it cannot read for the end, so a hole in a shard would go unnoticed.
+    """
+    if offset + tarfile.BLOCKSIZE > size:
+        return f"it ends at byte {size} without an end mark"
+    if any(file.read(offset, tarfile.BLOCKSIZE)):
+        return f"there is no member at byte {offset} of {size}"
+    return ""
 
 
 def _check_name(name: str, *, file: LocalFile) -> None:
