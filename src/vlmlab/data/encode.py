@@ -79,7 +79,8 @@ class Encoder:
     def encode(self, document: Document) -> Example:
         """Begin token, parts, end token (only if the document is complete).
 
-        The end token is learned where the last text is. Raises DataError naming the picture that cannot be read.
+        The end token is learned where the last text is. Raises DataError naming the picture that cannot be read, and
+        for a text that would become a control token.
         """
         tokenizer = self.tokenizer
         ids, learn = [tokenizer.bos], [False]
@@ -89,6 +90,13 @@ class Encoder:
             match part:
                 case Text(text, learned):
                     tokens = tokenizer.encode(text)
+                    control = tokenizer.control_tokens(tokens)
+                    if control:
+                        raise DataError(
+                            document.key,
+                            f"the text spells {', '.join(control)}, which this tokenizer cannot write as ordinary "
+                            "characters; change the text or take another tokenizer",
+                        )
                     ids += tokens
                     learn += [learned] * len(tokens)
                 case Image(picture):

@@ -147,7 +147,25 @@ def twin_document(row: TwinRow, template: Template) -> Document:
 
 
 def as_document(row: Row, template: Template) -> Document:
-    """The Document of any row."""
+    """The Document of any row. Raises DataError where it has nothing to learn from, or a text that is no Unicode."""
+    document = _document(row, template)
+    for part in document.parts:
+        if isinstance(part, Text):
+            _check_unicode(part.text, key=row.key)
+    return document
+
+
+def _check_unicode(text: str, *, key: str) -> None:
+    """Half of a surrogate pair, which JSON can spell, is a Python string but no text that could be encoded."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise DataError(
+            key, f"the text is no Unicode: {text[error.start]!a} at character {error.start} is half a pair; mend it"
+        ) from error
+
+
+def _document(row: Row, template: Template) -> Document:
     match row:
         case CaptionRow():
             return caption_document(row, template)

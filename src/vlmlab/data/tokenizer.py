@@ -61,10 +61,21 @@ class Tokenizer:
         self.image_end = special.image_end
         self._names = {special.image: NAMES[3], special.image_start: NAMES[4], special.image_end: NAMES[5]}
         assert len(self._names) == NUM_ADDED_TOKENS
+        self._control = _control_ids(inner) | {special.pad, special.bos, special.eos}
 
     def encode(self, text: str) -> list[int]:
         """Ids of ordinary text, without begin or end token."""
         return self._inner.encode(text, add_special_tokens=False).ids
+
+    def control_tokens(self, ids: Sequence[int]) -> tuple[str, ...]:
+        """The control tokens among the ids of a text; there should be none.
+
+        A few published models (Unigram ones, such as T5's) hold `</s>` as a piece like any other, and would let a text
+        end its document.
+        """
+        if self._control.isdisjoint(ids):
+            return ()
+        return tuple(self.token_text(number) for number in dict.fromkeys(ids) if number in self._control)
 
     def encode_many(self, texts: Sequence[str]) -> list[list[int]]:
         """`encode` of each text."""
@@ -109,6 +120,19 @@ class Tokenizer:
     def __reduce__(self) -> tuple[object, ...]:
         # The inner tokenizer forgets `encode_special_tokens` when it is pickled.
         return _restore, (self._inner.to_str(), self._plain())
+
+
+def _control_ids(inner: tokenizers.Tokenizer) -> frozenset[int]:
+    """Ids of the special tokens but the one for unknown characters, which a text may well hold."""
+    match inner.model:
+        case models.Unigram():
+            unknown = json.loads(inner.to_str())["model"]["unk_id"]
+        case models.BPE() | models.WordPiece() | models.WordLevel() as model:
+            unknown = None if model.unk_token is None else inner.token_to_id(model.unk_token)
+        case other:
+            raise AssertionError(f"tokenizers has no model of type {type(other).__name__} that we know of")
+    added = inner.get_added_tokens_decoder().items()
+    return frozenset(number for number, token in added if token.special and number != unknown)
 
 
 def _restore(text: str, plain: Mapping[str, int]) -> Tokenizer:
@@ -190,19 +214,20 @@ def read_pretrained(spec: PretrainedTokenizer, *, vocabulary: int) -> Tokenizer:
     """A published tokenizer. Our three tokens take the ids after all of the model's `vocabulary` rows."""
     files = _local_files(spec) if Path(spec.name).is_dir() else _hub_files(spec)
     where = f"tokenizer {spec.name}"
-    inner = tokenizers.Tokenizer.from_str(files[_TOKENIZER_FILE].read_text(encoding="utf-8"))
+    settings = [
+        json.loads(files[file].read_text(encoding="utf-8"))
+        for file in ("special_tokens_map.json", "tokenizer_config.json")
+        if file in files
+    ]
+    inner = _with_specials(files[_TOKENIZER_FILE].read_text(encoding="utf-8"), settings=settings)
     if inner.get_vocab_size() > vocabulary:
         raise DataError(
             where,
             f"it has {inner.get_vocab_size()} tokens, but model.language.vocabulary is {vocabulary}; take its own",
         )
     names: dict[str, str] = {}
-    for file in ("special_tokens_map.json", "tokenizer_config.json"):
-        if file in files:
-            settings = json.loads(files[file].read_text(encoding="utf-8"))
-            names |= {
-                kind: name for kind in ("bos", "eos", "pad") if (name := _token_name(settings.get(f"{kind}_token")))
-            }
+    for values in settings:
+        names |= {kind: name for kind in ("bos", "eos", "pad") if (name := _token_name(values.get(f"{kind}_token")))}
 
     def token(kind: str, fallback: int | None) -> int:
         number = inner.token_to_id(names[kind]) if kind in names else fallback
@@ -216,6 +241,26 @@ def read_pretrained(spec: PretrainedTokenizer, *, vocabulary: int) -> Tokenizer:
     eos = token("eos", None)
     special = SpecialIds(token("pad", eos), token("bos", eos), eos, vocabulary, vocabulary + 1, vocabulary + 2)
     return Tokenizer(inner, special=special, size=vocabulary + NUM_ADDED_TOKENS)
+
+
+def _with_specials(text: str, *, settings: Sequence[Mapping[str, object]]) -> tokenizers.Tokenizer:
+    """The inner tokenizer of a tokenizer.json, with every token marked special that its folder uses as one.
+
+    Some published files name `<image>` or `<|im_end|>` in their settings but do not mark it where texts are read;
+    an ordinary text could then spell it. Added tokens that nothing names are ordinary words of their publisher.
+    """
+    named = set(NAMES)
+    for values in settings:
+        listed = [value for key, value in values.items() if key.endswith("_token")]
+        for key in ("additional_special_tokens", "extra_special_tokens"):
+            extra = values.get(key)
+            listed += extra if isinstance(extra, list) else extra.values() if isinstance(extra, dict) else ()
+        named |= {name for value in listed if (name := _token_name(value)) is not None}
+    tree = json.loads(text)
+    unmarked = [token for token in tree.get("added_tokens", ()) if token["content"] in named and not token["special"]]
+    for token in unmarked:
+        token["special"] = True
+    return tokenizers.Tokenizer.from_str(json.dumps(tree) if unmarked else text)
 
 
 def _token_name(value: object) -> str | None:
