@@ -16,6 +16,9 @@ SHARE_AFTER = 200
 NAMED = 5
 """Refused samples that are named, in the record and in the error."""
 
+LONGEST = 400
+"""Characters of a key or reason that are kept."""
+
 
 class Skipped(DataError):
     """A good sample that the recipe's own limits leave out, such as a page with too many images.
@@ -65,7 +68,7 @@ class Mishaps:
         if refusal.fatal:
             raise DataError(refusal.key, refusal.reason)
         count = self.counts.get(source, Count())
-        named = (refusal.key, refusal.reason)
+        named = (_writable(refusal.key), _writable(refusal.reason))
         new = named not in count.examples and len(count.examples) < NAMED
         examples = (*count.examples, named) if new else count.examples
         count = Count(
@@ -101,6 +104,12 @@ def refusals(count: Count) -> Refusals:
         refused=count.refused,
         examples=[{"key": key, "reason": reason} for key, reason in count.examples],
     )
+
+
+def _writable(words: str) -> str:
+    """Words of a bounded length that UTF-8 can write; a member of a tar may be called anything."""
+    plain = words.encode("utf-8", errors="backslashreplace").decode("utf-8")
+    return plain if len(plain) <= LONGEST else f"{plain[: LONGEST - 4]} ..."
 
 
 def count_of(plain: Sequence[Any]) -> Count:

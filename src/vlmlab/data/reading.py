@@ -77,6 +77,12 @@ class Sent:
         return Packable(number=self.number, source=self.source, example=self.outcome.received())
 
 
+def _refusal(error: DataError, *, key: str) -> Refusal:
+    """The sample's key names it, so that it can be found again; what the error names beside it goes into the reason."""
+    reason = error.problem if error.where == key else f"{error.where}: {error.problem}"
+    return Refusal(key, reason, skipped=isinstance(error, Skipped))
+
+
 class Reader(Dataset[list[Sent]]):
     """Chunk number to the outcomes of its 32 draws; a function of the recipe and the number alone."""
 
@@ -107,12 +113,13 @@ class Reader(Dataset[list[Sent]]):
 
     def read_row(self, source: str, index: int, *, number: int) -> Sent:
         """A sample of a source as if it were drawn as `number`."""
+        key = ""
         try:
-            outcome = self._encode(as_document(self._sources[source].row(index), self._template))
-        except Skipped as error:
-            outcome = Refusal(error.where, error.problem, skipped=True)
+            row = self._sources[source].row(index)
+            key = row.key
+            outcome = self._encode(as_document(row, self._template))
         except DataError as error:
-            outcome = Refusal(error.where, error.problem)
+            outcome = _refusal(error, key=key or error.where)
         return Sent(number, source, outcome)
 
     def _encode(self, document: Document) -> SentExample | Refusal:
