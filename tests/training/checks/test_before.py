@@ -27,7 +27,7 @@ from vlmlab.training.checks.before import check_before_first_step
 from vlmlab.training.checks.expectation import FIRST_LOSS
 from vlmlab.training.checks.gradients import GRADIENTS
 from vlmlab.training.checks.groups import probe_groups
-from vlmlab.training.checks.subject import Subject, fresh_components
+from vlmlab.training.checks.subject import Subject, fresh_components, key_biases
 
 Groups = list[dict[str, Any]]
 
@@ -112,6 +112,13 @@ def test_gradients_reach_everything_or_are_refused() -> None:
     idle = subject()
     idle.model.connector.register_forward_hook(lambda module, inputs, output: [tokens * 0.0 for tokens in output])
     assert "exactly zero for" in checks(idle, images())[GRADIENTS].words
+
+
+def test_the_gradient_of_a_key_s_bias_may_be_zero() -> None:
+    stage = subject()
+    for bias in key_biases(stage.model, stage.objective):
+        bias.register_hook(lambda gradient: gradient * 0.0)
+    assert checks(stage, images())[GRADIENTS].outcome == "ok"
 
 
 def test_gradients_that_reach_a_frozen_tensor_are_refused() -> None:

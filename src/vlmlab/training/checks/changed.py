@@ -66,10 +66,10 @@ def joined(batch: Batch, *, longest: int) -> Batch | None:
     if len(chosen) < 2 or chosen[0][0] + chosen[1][0] > longest:
         return None
     # The longer one last, so that the first half of the row is not all that is changed.
-    return _row_of(batch, [(row, segment) for _, row, segment in chosen])
+    return row_of(batch, [(row, segment) for _, row, segment in chosen])
 
 
-def _row_of(batch: Batch, documents: Sequence[tuple[int, int]]) -> Batch:
+def row_of(batch: Batch, documents: Sequence[tuple[int, int]]) -> Batch:
     """One row of whole documents, each (row, segment)."""
     pieces: dict[str, list[Tensor]] = {"ids": [], "targets": [], "positions": [], "segments": []}
     spans: list[ImageSpan] = []

@@ -10,7 +10,7 @@ from torch import nn
 
 from vlmlab.batch import Batch
 from vlmlab.records.check import CheckRecord
-from vlmlab.training.checks.subject import Subject
+from vlmlab.training.checks.subject import Subject, key_biases
 
 GRADIENTS = "gradients"
 
@@ -33,6 +33,7 @@ def probe_gradients(subject: Subject, batches: Sequence[Batch]) -> tuple[CheckRe
     """
     first: FirstLoss | None = None
     tried = 0
+    idle = {id(bias) for bias in key_biases(subject.model, subject.objective)}
     waiting = subject.trained()
     for part in _parts(subject, batches):
         loss = subject.loss(part)
@@ -45,7 +46,11 @@ def probe_gradients(subject: Subject, batches: Sequence[Batch]) -> tuple[CheckRe
         broken = _not_finite(subject)
         if broken:
             return _failed(f"gradients are not finite before the first step: {_names(broken)}"), first
-        waiting = {name: parameter for name, parameter in waiting.items() if not _reached(parameter)}
+        waiting = {
+            name: parameter
+            for name, parameter in waiting.items()
+            if not _reached(parameter, zero=id(parameter) in idle)
+        }
         if not waiting:
             break
     return _verdict(subject, batches, waiting, tried=tried), first
@@ -90,8 +95,9 @@ def _verdict(
     )
 
 
-def _reached(parameter: nn.Parameter) -> bool:
-    return parameter.grad is not None and bool(parameter.grad.count_nonzero())
+def _reached(parameter: nn.Parameter, *, zero: bool) -> bool:
+    """Whether there is a gradient; it may be exactly zero where mathematics says so."""
+    return parameter.grad is not None and (zero or bool(parameter.grad.count_nonzero()))
 
 
 def _not_finite(subject: Subject) -> list[str]:

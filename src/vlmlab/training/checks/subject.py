@@ -13,6 +13,7 @@ from vlmlab.batch import Batch
 from vlmlab.models.build import components
 from vlmlab.models.loss import Loss
 from vlmlab.models.model import VisionLanguageModel
+from vlmlab.models.objectives.contrastive import ContrastiveObjective
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.stage import Component, Contrastive, Stage
 from vlmlab.recipe.weights import Fresh
@@ -83,6 +84,15 @@ class Subject:
 def same_draws(device: torch.device) -> AbstractContextManager[None]:
     """Put torch's generators back afterwards."""
     return torch.random.fork_rng(devices=[device] if device.type == "cuda" else [])
+
+
+def key_biases(model: VisionLanguageModel, objective: nn.Module) -> list[nn.Parameter]:
+    """Biases of attention keys where no position turns them: they add one number to all scores of a query, which the
+    softmax takes away again. Their gradient is zero by mathematics and rounding in practice."""
+    layers = [block.get_submodule("self_attn.k_proj") for block in model.vision.blocks]
+    if isinstance(objective, ContrastiveObjective):
+        layers += [block.get_submodule("key") for block in objective.text.blocks]
+    return [layer.bias for layer in layers if isinstance(layer, nn.Linear)]
 
 
 def fresh_components(recipe: Recipe, name: str) -> frozenset[str]:
