@@ -23,7 +23,8 @@ def expand_preset(component: str, value: Any) -> Any:
     if not isinstance(value, dict):
         return value
     fields = value
-    if value.get("preset") is not None:
+    # A preset that is no text is refused with the other fields.
+    if isinstance(value.get("preset"), str):
         known = presets()[component]
         name = value["preset"]
         if name not in known:
