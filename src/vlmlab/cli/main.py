@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from vlmlab.cli.check import check_command
 from vlmlab.cli.evaluate import evaluate_command
 from vlmlab.cli.explain import explain_command
 from vlmlab.cli.look import look_command
@@ -34,6 +35,7 @@ app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 app.command("plan")(plan_command)
 app.command("look")(look_command)
+app.command("check")(check_command)
 app.command("explain")(explain_command)
 app.command("world")(world_command)
 

@@ -34,8 +34,8 @@ def check_before_first_step(
     """Run every probe of stage `name`; TrainingError where one fails. The model is left as it was, to the last bit.
 
     `batches` are those that the stage will see, from its first; they are taken one at a time and seldom more than one.
-    The cost is that of about two steps: three forward passes, one with a backward pass. For sharded models the two
-    halves are `check_model`, before sharding, and `check_groups`, after the optimiser was built.
+    The cost is that of one to three steps: three forward passes, and one with its backward pass. For sharded models
+    the two halves are `check_model`, before sharding, and `check_groups`, after the optimiser was built.
     """
     return [
         *check_groups(subject, name=name, optimizer=optimizer),
