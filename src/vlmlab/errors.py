@@ -6,6 +6,7 @@ A `VlmlabError` is the user's mistake and ends the command line with status 2; a
 from __future__ import annotations
 
 import difflib
+import signal
 from collections.abc import Iterable
 
 
@@ -43,6 +44,18 @@ class RunError(VlmlabError):
 
 class EvaluationError(VlmlabError):
     """A benchmark that cannot be scored: no items, unknown metric, too few demonstrations for the shots asked."""
+
+
+class Interrupted(Exception):
+    """A run that was asked to stop by a signal, and saved before it left. Not a mistake: the same command continues.
+
+    `status` is the exit status of the command line, 128 and the signal's number.
+    """
+
+    def __init__(self, where: str, *, number: int) -> None:
+        self.status = 128 + number
+        name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        super().__init__(f"stopped by {name} in {where}; saved; run the same command again to continue")
 
 
 def near(name: str, known: Iterable[str]) -> str:

@@ -86,11 +86,11 @@ def test_documents_follow_the_mixture_and_nothing_is_lost() -> None:
     batches = take(loader(), 12)
     keys = [key for loaded in batches for row in loaded.batch.keys for key in row]
     assert len(keys) == len(set(keys)) == sum(loaded.documents for loaded in batches)
-    counts = {form: sum(loaded.sources.get(form, 0) for loaded in batches) for form in SOURCES}
+    counts = {form: sum(loaded.by_source().get(form, 0) for loaded in batches) for form in SOURCES}
     assert sum(counts.values()) == len(keys)
     assert counts["caption"] > counts["page"] > counts["dialogue"] > 0
     assert all(loaded.batch.num_rows == 4 and loaded.batch.ids.shape[1] == 128 for loaded in batches)
-    last = batches[-1].state
+    ((_, last),) = batches[-1].state.streams
     refused = sum(count.refused for _, count in last.counts)
     assert last.next_draw == len(keys) + refused + len(last.held)
 
@@ -190,8 +190,8 @@ def test_a_batch_without_anything_to_learn_names_its_samples() -> None:
     own = loader("only", stages=stage(packing=False))
     item = own._reader.read(0).packable()
     item.example.learn[:] = [False] * len(item.example)
-    own._packer.add(item)
-    own._packer.add(item)
+    own._streams[0].packer.add(item)
+    own._streams[0].packer.add(item)
     with pytest.raises(DataError, match="no learned token") as caught:
         next(own)
     assert item.example.key in str(caught.value)

@@ -16,8 +16,10 @@ def test_equals_plain_cross_entropy_with_gradients(chunk: int):
     weight = torch.randn(17, 6, generator=generator, dtype=torch.float64, requires_grad=True)
     targets = torch.randint(0, 17, (10,), generator=generator)
     expected = F.cross_entropy(states @ weight.t(), targets, reduction="sum")
-    found = chunked_cross_entropy(states, weight, targets, chunk=chunk)
+    found, terms = chunked_cross_entropy(states, weight, targets, chunk=chunk)
     torch.testing.assert_close(found, expected)
+    torch.testing.assert_close(terms, F.cross_entropy(states @ weight.t(), targets, reduction="none"))
+    assert not terms.requires_grad
     for one, other in zip(
         torch.autograd.grad(3 * found, [states, weight]),
         torch.autograd.grad(3 * expected, [states, weight]),
@@ -29,7 +31,7 @@ def test_equals_plain_cross_entropy_with_gradients(chunk: int):
 @pytest.mark.parametrize("frozen", [0, 1])
 def test_a_frozen_side_gets_no_gradient(frozen: int):
     sides = [torch.randn(5, 4, requires_grad=frozen != 0), torch.randn(9, 4, requires_grad=frozen != 1)]
-    chunked_cross_entropy(*sides, torch.arange(5), chunk=2).backward()
+    chunked_cross_entropy(*sides, torch.arange(5), chunk=2)[0].backward()
     assert sides[frozen].grad is None
     assert sides[1 - frozen].grad is not None
 
@@ -74,7 +76,7 @@ def test_no_more_than_a_chunk_of_logits_is_made(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(torch, "mm", watched)
     states = torch.randn(50, 4, requires_grad=True)
-    chunked_cross_entropy(states, torch.randn(1000, 4), torch.arange(50), chunk=16).backward()
+    chunked_cross_entropy(states, torch.randn(1000, 4), torch.arange(50), chunk=16)[0].backward()
     assert rows == [16, 16, 16, 2]
 
 
@@ -83,7 +85,7 @@ def test_bfloat16_products_keep_a_float32_softmax():
     states, weight = torch.randn(64, 32, generator=generator), torch.randn(500, 32, generator=generator)
     targets = torch.randint(0, 500, (64,), generator=generator)
     with torch.autocast("cpu", dtype=torch.bfloat16):
-        found = chunked_cross_entropy(states, weight, targets, chunk=16)
+        found, _ = chunked_cross_entropy(states, weight, targets, chunk=16)
     assert found.dtype == torch.float32
     expected = F.cross_entropy((states.bfloat16() @ weight.bfloat16().t()).float(), targets, reduction="sum")
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=0)

@@ -18,7 +18,7 @@ from vlmlab.cli.plan import plan_command
 from vlmlab.cli.report import report_command
 from vlmlab.cli.run import demo_command, run_command
 from vlmlab.cli.world import world_command
-from vlmlab.errors import VlmlabError
+from vlmlab.errors import Interrupted, VlmlabError
 
 app = typer.Typer(
     name="vlmlab",
@@ -66,6 +66,9 @@ def main() -> None:
     except VlmlabError as error:
         print(f"vlmlab: {error}", file=sys.stderr)
         sys.exit(2)
+    except Interrupted as stopped:
+        print(f"vlmlab: {stopped}", file=sys.stderr)
+        sys.exit(stopped.status)
     except SystemExit as stop:
         # typer turns Ctrl-C into this exit.
         if stop.code == _INTERRUPTED:

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+from os import environ
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from vlmlab.cli.options import JsonOption, MachineOption, OutOption, RecipeArgument, SetOption, split_overrides
+
+if TYPE_CHECKING:
+    from vlmlab.recipe.machine import Machine
 
 
 def run_command(
@@ -23,11 +28,29 @@ def run_command(
     overrides = split_overrides(set_)
     loaded = load_recipe(recipe, overrides=overrides.recipe)
     place = load_machine(machine, overrides=overrides.machine)
+    if place.devices > 1 and "WORLD_SIZE" not in environ:
+        _launch(place, recipe=recipe, machine=machine, set_=set_, out=out, json=json)
+        return
     from vlmlab.run.execute import run_recipe
 
     with ProgressWatcher(Console(stderr=True)) as watcher:
         path = run_recipe(loaded, machine=place, out=out, watcher=watcher)
-    _show(path, as_json=json)
+    if environ.get("RANK", "0") == "0":
+        _show(path, as_json=json)
+
+
+def _launch(place: Machine, *, recipe: str, machine: str, set_: list[str] | None, out: Path | None, json: bool) -> None:
+    """The same command once for each device of this node. Several nodes meet where VLMLAB_RENDEZVOUS says."""
+    from vlmlab.run.launch import Rendezvous, launch
+
+    arguments = ["run", recipe, "--machine", machine]
+    arguments += [word for option in set_ or () for word in ("--set", option)]
+    arguments += [] if out is None else ["--out", str(out)]
+    arguments += ["--json"] if json else []
+    endpoint, job = environ.get("VLMLAB_RENDEZVOUS", "localhost:0"), environ.get("VLMLAB_JOB", "")
+    status = launch(arguments, machine=place, rendezvous=Rendezvous(endpoint, job))
+    if status:
+        raise SystemExit(status)
 
 
 def demo_command(

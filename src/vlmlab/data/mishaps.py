@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -94,16 +94,21 @@ class Mishaps:
 
     def summary(self) -> dict[str, Refusals]:
         """The record: by source, what was read and refused, and why."""
-        return {name: refusals(count) for name, count in self.counts.items()}
+        return merge_refusals([self.counts])
 
 
-def refusals(count: Count) -> Refusals:
-    """A count as it stands in the record of a stage."""
-    return Refusals(
-        read=count.read,
-        refused=count.refused,
-        examples=[{"key": key, "reason": reason} for key, reason in count.examples],
-    )
+def merge_refusals(streams: Sequence[Mapping[str, Count]]) -> dict[str, Refusals]:
+    """The counts of several streams as they stand in the record of a stage."""
+    merged: dict[str, Refusals] = {}
+    for name in dict.fromkeys(name for counts in streams for name in counts):
+        mine = [counts[name] for counts in streams if name in counts]
+        named = dict.fromkeys(example for count in mine for example in count.examples)
+        merged[name] = Refusals(
+            read=sum(count.read for count in mine),
+            refused=sum(count.refused for count in mine),
+            examples=[{"key": key, "reason": reason} for key, reason in list(named)[:NAMED]],
+        )
+    return merged
 
 
 def _writable(words: str) -> str:

@@ -19,6 +19,10 @@ class Features:
     grid: Grid
 
 
+# Hooks on a module find the tensors in what it returns: sharding needs to see the patches.
+torch.export.register_dataclass(Features)
+
+
 def members_by_grid(grids: Sequence[Grid]) -> dict[Grid, list[int]]:
     """Indices of the views of each grid, in order of first appearance.
 

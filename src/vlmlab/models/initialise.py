@@ -59,7 +59,7 @@ def initialise(module: nn.Module, *, seed: int, prefix: str) -> None:
     """Draw every parameter of one of our own modules, keyed by (seed, prefix + its name).
 
     Matrices are normal with variance 0.4 / fan-in, embedding tables and latents with variance 1 / width; weights of
-    norms are 1, biases 0. Zero-dimensional parameters keep the value that their module gave them.
+    norms are 1, biases 0. Single numbers that are no bias keep the value that their module gave them.
     """
     for name, part in module.named_modules():
         for leaf, parameter in part.named_parameters(recurse=False):
@@ -69,13 +69,15 @@ def initialise(module: nn.Module, *, seed: int, prefix: str) -> None:
 
 
 def _draw(module: nn.Module, leaf: str, parameter: Tensor) -> None:
-    if parameter.ndim == 0:
-        return
     match module:
         case nn.Linear() if leaf == "weight":
             parameter.normal_(std=normal_std(module.in_features))
         case nn.LayerNorm() | nn.RMSNorm() if leaf == "weight":
             parameter.fill_(1.0)
+        case nn.Linear() | nn.LayerNorm() | nn.RMSNorm():
+            parameter.zero_()
+        case _ if parameter.numel() == 1:
+            pass
         case _ if parameter.ndim == 1:
             parameter.zero_()
         case _:

@@ -20,6 +20,9 @@ class Loss:
 
     total: Tensor
     count: int
+    terms: Tensor | None = None
+    """The terms themselves, detached, in the order of the learned positions (row by row); None where there is no order.
+    """
 
 
 class _TakeRows(torch.autograd.Function):
@@ -42,11 +45,14 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
     that no logits outlive their chunk and none are computed twice (as liger-kernel does)."""
 
     @staticmethod
-    def forward(ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype) -> Tensor:
+    def forward(
+        ctx: Any, states: Tensor, weight: Tensor, targets: Tensor, chunk: int, dtype: torch.dtype
+    ) -> tuple[Tensor, Tensor]:
         needs_states, needs_weight = ctx.needs_input_grad[:2]
         wide = torch.promote_types(dtype, torch.float32)
         narrow_weight = weight.to(dtype)
         total = torch.zeros((), dtype=wide, device=states.device)
+        terms = torch.empty(states.shape[0], dtype=wide, device=states.device)
         states_gradient = torch.empty_like(states) if needs_states else None
         weight_gradient = torch.zeros_like(weight) if needs_weight else None
         for start in range(0, states.shape[0], chunk):
@@ -54,7 +60,8 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             part, target = states[rows].to(dtype), targets[rows, None]
             logits = torch.mm(part, narrow_weight.t()).to(wide)
             normaliser = torch.logsumexp(logits, dim=1, keepdim=True)
-            total += (normaliser - logits.gather(1, target)).sum()
+            terms[rows] = (normaliser - logits.gather(1, target)).squeeze(1)
+            total += terms[rows].sum()
             if not (needs_states or needs_weight):
                 continue
             logits.sub_(normaliser).exp_()
@@ -65,11 +72,12 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
             if weight_gradient is not None:
                 weight_gradient += torch.mm(slope.t(), part)
         ctx.save_for_backward(states_gradient, weight_gradient)
-        return total
+        ctx.mark_non_differentiable(terms)
+        return total, terms
 
     @staticmethod
     def backward(ctx: Any, *gradients: Tensor) -> tuple[Tensor | None, Tensor | None, None, None, None]:
-        (states_gradient, weight_gradient), (gradient,) = ctx.saved_tensors, gradients
+        (states_gradient, weight_gradient), (gradient, _) = ctx.saved_tensors, gradients
         return (
             None if states_gradient is None else states_gradient * gradient.to(states_gradient.dtype),
             None if weight_gradient is None else weight_gradient * gradient.to(weight_gradient.dtype),
@@ -79,8 +87,9 @@ class _ChunkedCrossEntropy(torch.autograd.Function):
         )
 
 
-def chunked_cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, *, chunk: int) -> Tensor:
-    """Sum of the cross-entropies of `states` (n, width) against `targets` (n,) under the output layer `weight`.
+def chunked_cross_entropy(states: Tensor, weight: Tensor, targets: Tensor, *, chunk: int) -> tuple[Tensor, Tensor]:
+    """Cross-entropies of `states` (n, width) against `targets` (n,) under the output layer `weight`: their sum, and the
+    terms (n,), through which no gradient flows.
 
     Products run in autocast's type where it is on, the softmax in float32 at least.
     """
@@ -97,5 +106,6 @@ def next_token_loss(model: VisionLanguageModel, hidden: Tensor, targets: Tensor,
     """
     index = torch.nonzero(targets.reshape(-1) != IGNORED).squeeze(1)
     states = _TakeRows.apply(hidden.reshape(-1, hidden.shape[-1]), index)
-    total = chunked_cross_entropy(states, model.language.head_weight, targets.reshape(-1)[index], chunk=chunk)
-    return Loss(total, index.numel())
+    weight = model.language.head_weight
+    total, terms = chunked_cross_entropy(states, weight, targets.reshape(-1)[index], chunk=chunk)
+    return Loss(total, index.numel(), terms)

@@ -54,7 +54,7 @@ class VisionLanguageModel(nn.Module):
                 return nullcontext()
 
     def see(self, pixels: Tensor, grids: Sequence[Grid]) -> list[Features]:
-        """Patch states, one a view. `pixels` float (views, 3, height, width)."""
+        """Patch states, one a view. `pixels` (views, 3, height, width), as in `Batch`."""
         return self.vision(pixels, grids) if grids else []
 
     def connect(self, features: Sequence[Features]) -> list[Tensor]:
@@ -77,6 +77,9 @@ class VisionLanguageModel(nn.Module):
         if visual is None:
             visual = self.visual_tokens(batch.pixels, batch.grids)
         embeddings = self.language.embed_tokens(batch.ids)
+        if visual and not batch.spans:
+            # Shown nowhere, but still part of the graph: among several processes each must run what the others run.
+            embeddings = embeddings + 0.0 * torch.stack([tokens.float().sum() for tokens in visual]).sum()
         return fill_spans(embeddings, visual, batch, connector=self.spec.connector.kind)
 
     def forward(self, batch: Batch, visual: Sequence[Tensor] | None = None) -> Tensor:

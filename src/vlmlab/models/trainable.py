@@ -9,6 +9,7 @@ from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
+from torch.distributed.tensor import DTensor
 
 from vlmlab.errors import TrainingError
 from vlmlab.models.build import components
@@ -110,7 +111,10 @@ def _check_cover(parts: dict[Component, nn.Module], groups: list[ParameterGroup]
 
 @torch.no_grad()
 def fingerprint(part: nn.Module) -> str:
-    """A hash that changes when a parameter does: names and sums of bits, one pass over memory on their device."""
+    """A hash that changes when a parameter does: names and sums of bits, one pass over memory on their device.
+
+    Of a sharded part it is the hash of this process's shards.
+    """
     names = [name for name, _ in part.named_parameters()]
     sums = [_bit_sum(parameter) for parameter in part.parameters()]
     values = torch.stack(sums).cpu().tolist() if sums else []
@@ -119,5 +123,8 @@ def fingerprint(part: nn.Module) -> str:
 
 
 def _bit_sum(parameter: Tensor) -> Tensor:
-    bits = parameter.detach().contiguous().view(torch.int32 if parameter.element_size() == 4 else torch.int16)
+    own = parameter.detach()
+    if isinstance(own, DTensor):
+        own = own.to_local()
+    bits = own.contiguous().view(torch.int32 if parameter.element_size() == 4 else torch.int16)
     return bits.sum(dtype=torch.int64)

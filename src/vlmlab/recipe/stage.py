@@ -95,11 +95,20 @@ class Rows(Spec):
     """Positions of a row."""
     images: int = Field(default=16, ge=0)
     """Most images of a row."""
+    streams: int = Field(default=1, ge=1)
+    """Independent streams of documents that fill the rows, each an equal share of them. Batches are the same on any
+    number of processes; a process reads only the streams of its own rows, so have as many streams as processes."""
     packing: bool = True
     """Several documents a row, isolated from each other; false puts one document in a row."""
     long_documents: Literal["refuse", "skip", "truncate"] = "truncate"
     """A document longer than a row stops the run, is skipped and counted, or is cut at its end, never inside an
     image."""
+
+    @model_validator(mode="after")
+    def _check(self) -> Rows:
+        if self.rows % self.streams:
+            raise ValueError(f"streams: {self.rows} rows cannot be shared evenly among {self.streams} streams")
+        return self
 
 
 class Stage(Spec):
@@ -119,6 +128,9 @@ class Stage(Spec):
     """Image policy of this stage; null means model.image."""
     optimizer: AdamW = Field(default_factory=AdamW)
     """Optimiser and schedule."""
+    nonfinite_steps: int = Field(default=3, ge=0)
+    """Most steps of the stage whose loss or gradient may be infinite or not a number: they change no weight and are
+    counted; one more stops the run and names their samples."""
 
     @model_validator(mode="after")
     def _check(self) -> Stage:

@@ -2,24 +2,25 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
-from torch import nn
 
 from vlmlab.data.sources.contract import OpenSource
 from vlmlab.data.sources.open import open_sources
 from vlmlab.data.tokenizer import Tokenizer, build_tokenizer
-from vlmlab.errors import RunError
+from vlmlab.errors import Interrupted, RunError
 from vlmlab.evaluate.run import evaluate
 from vlmlab.files import digest, read_json, write_json
 from vlmlab.models.build import BuildOptions, build_model, components
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.plan.estimate import plan
+from vlmlab.plan.hardware import peak, utilisation
 from vlmlab.recipe.load import LoadedRecipe
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
@@ -27,12 +28,15 @@ from vlmlab.recipe.stage import Stage
 from vlmlab.records.run import LedgerRow, StageRecord, StepRecord
 from vlmlab.report.page import write_report
 from vlmlab.run.directory import RunDirectory
-from vlmlab.run.identity import identities_after, initial_identities, stage_identity
+from vlmlab.run.identity import identities_after, initial_identities, stage_content, used_components
 from vlmlab.run.provenance import now, provenance
 from vlmlab.run.store import Store
+from vlmlab.run.trackers import Trackers, open_trackers
 from vlmlab.training.checkpoint import save_tensors
 from vlmlab.training.monitor import cpu_seconds
-from vlmlab.training.train import train_stage
+from vlmlab.training.parallel import join, leave
+from vlmlab.training.train import StageResult, train_stage
+from vlmlab.training.world import World, launched, led
 
 
 class Watcher(Protocol):
@@ -67,33 +71,31 @@ def run_recipe(
 
     A finished directory of the same recipe is returned as it is.
     """
-    watcher = Silent() if watcher is None else watcher
     recipe = loaded.recipe
+    prepare(machine)
+    world = join(machine)
+    watcher = Silent() if watcher is None or not world.leads else watcher
     directory = RunDirectory(Path(machine.runs) / recipe.name if out is None else out)
-    with directory.write(recipe, loaded.text):
-        if directory.complete():
+    with directory.write(recipe, loaded.text) if world.leads else contextlib.nullcontext():
+        if world.tell(directory.complete()):
             return directory.path
+        trackers = open_trackers(machine, run=directory.path, recipe=recipe) if world.leads else Trackers()
         started, started_cpu = time.perf_counter(), cpu_seconds()
-        write_json(
-            directory.path / "provenance.json",
-            provenance(machine, base=loaded.base, base_name=loaded.base_name).model_dump(mode="json"),
-        )
-        write_json(directory.path / "plan.json", plan(recipe, machine).model_dump(mode="json"))
-        prepare(machine)
+        if world.leads:
+            record_start(loaded, machine=machine, directory=directory)
         store = Store(Path(machine.store))
-        sources = open_sources(recipe.data, root=Path(), names=recipe.drawn_sources())
-        tokenizer = stored_tokenizer(recipe, sources=sources, store=store)
-        model = fresh_model(recipe, machine=machine)
-        run_stages(
-            recipe,
-            model=model,
-            tokenizer=tokenizer,
-            sources=sources,
-            machine=machine,
-            store=store,
-            directory=directory,
-            watcher=watcher,
-        )
+        with led(world):
+            sources = open_sources(recipe.data, root=Path(), names=recipe.drawn_sources())
+        with led(world):
+            tokenizer = stored_tokenizer(recipe, sources=sources, store=store)
+        with trackers:
+            model = run_stages(
+                recipe, tokenizer=tokenizer, sources=sources, machine=machine, store=store, directory=directory,
+                watcher=watcher, trackers=trackers, world=world,
+            )  # fmt: skip
+        leave(world)
+        if not world.leads:
+            return directory.path
         save_model(directory, recipe=recipe, model=model, tokenizer=tokenizer)
         if recipe.evaluation.benchmarks:
             evaluate(
@@ -106,6 +108,15 @@ def run_recipe(
     return directory.path
 
 
+def record_start(loaded: LoadedRecipe, *, machine: Machine, directory: RunDirectory) -> None:
+    """Write where the run comes from and what it is expected to cost."""
+    write_json(
+        directory.path / "provenance.json",
+        provenance(machine, base=loaded.base, base_name=loaded.base_name).model_dump(mode="json"),
+    )
+    write_json(directory.path / "plan.json", plan(loaded.recipe, machine).model_dump(mode="json"))
+
+
 def prepare(machine: Machine) -> None:
     """Set what torch takes from the machine: threads on a CPU, and a device that is really there."""
     if machine.device == "cuda" and not torch.cuda.is_available():
@@ -113,10 +124,11 @@ def prepare(machine: Machine) -> None:
             f"machine {machine.name}",
             "device is cuda, but torch sees no CUDA device; use --machine laptop, or a CUDA build of torch",
         )
-    if machine.devices > 1:
+    if machine.devices > 1 and not launched():
         raise RunError(
             f"machine {machine.name}",
-            f"devices is {machine.devices}, but a run uses one process so far; use --set devices=1 or another machine",
+            f"devices is {machine.devices}, but this is one process on its own; start it with `vlmlab run`, which "
+            "starts a process for each device, or with torchrun",
         )
     torch.set_num_threads(machine.threads)
 
@@ -155,49 +167,71 @@ def fresh_model(recipe: Recipe, *, machine: Machine) -> VisionLanguageModel:
 
 
 def run_stages(
-    recipe: Recipe, *, model: VisionLanguageModel, tokenizer: Tokenizer, sources: dict[str, OpenSource],
-    machine: Machine, store: Store, directory: RunDirectory, watcher: Watcher,
-) -> None:  # fmt: skip
-    """Train each stage, or take it from the store."""
+    recipe: Recipe, *, tokenizer: Tokenizer, sources: dict[str, OpenSource], machine: Machine, store: Store,
+    directory: RunDirectory, watcher: Watcher, trackers: Trackers, world: World,
+) -> VisionLanguageModel:  # fmt: skip
+    """Train each stage, or take it from the store. Returns the model after the last."""
+    model = fresh_model(recipe, machine=machine)
     identities = initial_identities(recipe)
+    done: list[str] = []
     for name in recipe.stages:
-        identity = stage_identity(recipe, name, before=identities, tokenizer=tokenizer.fingerprint(), sources=sources)
-        with store.lock(identity):
-            reused = store.path(identity) is not None
+        content = stage_content(recipe, name, before=identities, tokenizer=tokenizer.fingerprint(), sources=sources)
+        identity = digest(content)
+        with store.lock(identity) if world.leads else contextlib.nullcontext():
+            reused = world.tell(store.path(identity) is not None if world.leads else None)
+            stop = 0
             if reused:
                 store.load(identity, components(model))
             else:
-                train_one(
-                    recipe,
-                    name,
-                    identity=identity,
-                    model=model,
-                    tokenizer=tokenizer,
-                    sources=sources,
-                    machine=machine,
-                    store=store,
-                    watcher=watcher,
-                )
-        own = directory.stage(name) / "summary.json"
-        mine = own.exists() and read_json(own)["identity"] == identity and not read_json(own)["reused"]
-        record = store.record(identity).model_copy(update={"reused": reused and not mine, "name": name})
-        own.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(store.folder / identity / "metrics.jsonl", own.parent / "metrics.jsonl")
-        write_json(own, record.model_dump(mode="json"))
-        watcher.stage_finished(name, record)
+                result = train_one(
+                    recipe, name, identity=identity, content=content, model=model, tokenizer=tokenizer,
+                    sources=sources, machine=machine, store=store, watcher=watcher, trackers=trackers, world=world,
+                )  # fmt: skip
+                stop = result.stop
+                if result.sharded:
+                    model = fresh_model(recipe, machine=machine)
+                    for earlier in (*done, identity):
+                        store.load(earlier, components(model))
+        done.append(identity)
+        if world.leads:
+            record = record_stage(directory, name, identity=identity, reused=reused, store=store)
+            trackers.finish(name, metrics=directory.stage(name) / "metrics.jsonl")
+            watcher.stage_finished(name, record)
+        if stop:
+            raise Interrupted(f"stage {name}, which is done", number=stop)
         identities = identities_after(recipe, name, before=identities, identity=identity)
+    return model
+
+
+def record_stage(directory: RunDirectory, name: str, *, identity: str, reused: bool, store: Store) -> StageRecord:
+    """Copy a finished stage's record and metrics from the store into the run directory."""
+    own = directory.stage(name) / "summary.json"
+    mine = own.exists() and read_json(own)["identity"] == identity and not read_json(own)["reused"]
+    record = store.record(identity).model_copy(update={"reused": reused and not mine, "name": name})
+    own.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(store.folder / identity / "metrics.jsonl", own.parent / "metrics.jsonl")
+    write_json(own, record.model_dump(mode="json"))
+    return record
 
 
 def train_one(
-    recipe: Recipe, name: str, *, identity: str, model: VisionLanguageModel, tokenizer: Tokenizer,
-    sources: dict[str, OpenSource], machine: Machine, store: Store, watcher: Watcher,
-) -> None:  # fmt: skip
+    recipe: Recipe, name: str, *, identity: str, content: dict[str, Any], model: VisionLanguageModel,
+    tokenizer: Tokenizer, sources: dict[str, OpenSource], machine: Machine, store: Store, watcher: Watcher,
+    trackers: Trackers, world: World,
+) -> StageResult:  # fmt: skip
     """Train one stage into the store."""
     stage = recipe.stages[name]
     drawn = {source: sources[source] for source, weight in stage.mixture.items() if weight > 0}
+    metrics = store.work(identity) / "metrics.jsonl"
+
+    def told(row: StepRecord, done: float) -> None:
+        trackers.step(name, row, metrics=metrics)
+        watcher.step(name, row, done)
+
     result = train_stage(
         model, recipe=recipe, name=name, tokenizer=tokenizer, sources=drawn, machine=machine,
-        folder=store.work(identity), listener=lambda row, done: watcher.step(name, row, done),
+        folder=store.work(identity), content=content, sees="vision" in used_components(recipe, name), world=world,
+        listener=told,
         on_ledger=lambda rows: watcher.stage_started(name, stage, rows),
     )  # fmt: skip
     counts = result.counts
@@ -205,14 +239,17 @@ def train_one(
         name=name, objective=stage.objective.kind, identity=identity, reused=False, steps=counts.steps,
         tokens=counts.tokens, learned=counts.learned, visual=counts.visual, images=counts.images,
         documents=counts.documents, loss_first=counts.loss_first or 0.0, loss_last=counts.loss_last,
-        seconds=counts.seconds, cpu_seconds=counts.cpu_seconds, ledger=result.ledger, refusals=result.refusals,
+        skipped=counts.skipped, useful_flops=counts.useful_flops, seconds=counts.seconds,
+        data_seconds=counts.data_seconds, cpu_seconds=counts.cpu_seconds,
+        mfu=utilisation(
+            counts.useful_flops, seconds=counts.seconds, peak=peak(machine, precision=recipe.precision)
+        ),
+        peak_memory=counts.peak_memory, ledger=result.ledger, refusals=result.refusals,
     )  # fmt: skip
-    trained: dict[str, nn.Module] = {
-        component: module
-        for component, module in components(model).items()
-        if component in stage.train and stage.train[component].mode == "full"
-    }
-    store.finish(identity, parts=trained, record=record)
+    if world.leads:
+        store.finish(identity, weights=result.weights, record=record)
+    world.wait()
+    return result
 
 
 def save_model(directory: RunDirectory, *, recipe: Recipe, model: VisionLanguageModel, tokenizer: Tokenizer) -> None:

@@ -53,10 +53,13 @@ def initial_identities(recipe: Recipe) -> dict[str, str]:
     }
 
 
-def stage_identity(
+def stage_content(
     recipe: Recipe, stage: str, *, before: dict[str, str], tokenizer: str, sources: dict[str, OpenSource]
-) -> str:
-    """Identity of a stage that starts from components with identities `before`."""
+) -> dict[str, Any]:
+    """Everything that can change the outcome of a stage that starts from components with identities `before`.
+
+    Its hash is the stage's identity.
+    """
     spec = recipe.stages[stage]
     used = used_components(recipe, stage)
     content: dict[str, Any] = {
@@ -75,7 +78,7 @@ def stage_identity(
         content["image"] = recipe.image_policy(spec).plain()
     if len(used) == 3:
         content["fusion"] = recipe.model.fusion.plain()
-    return digest(content)
+    return content
 
 
 def identities_after(recipe: Recipe, stage: str, *, before: dict[str, str], identity: str) -> dict[str, str]:

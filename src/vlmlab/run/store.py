@@ -9,7 +9,7 @@ from collections.abc import Generator
 from pathlib import Path
 
 from safetensors.torch import load_file
-from torch import nn
+from torch import Tensor, nn
 
 from vlmlab.errors import RunError
 from vlmlab.files import file_digest, read_json, write_json
@@ -69,12 +69,12 @@ class Store:
             if file.exists():
                 load_into(module, load_file(file), where=str(file))
 
-    def finish(self, identity: str, *, parts: dict[str, nn.Module], record: StageRecord) -> Path:
-        """Move a stage from its work folder into the store: weights of `parts`, metrics and record, manifest last."""
+    def finish(self, identity: str, *, weights: dict[str, dict[str, Tensor]], record: StageRecord) -> Path:
+        """Move a stage from its work folder into the store: weights by component, metrics and record, manifest last."""
         folder, work = self.folder / identity, self.work(identity)
         folder.mkdir(parents=True, exist_ok=True)
-        for component, module in parts.items():
-            save_tensors(folder / f"{component}.safetensors", dict(module.state_dict()))
+        for component, tensors in weights.items():
+            save_tensors(folder / f"{component}.safetensors", tensors)
         shutil.copyfile(work / "metrics.jsonl", folder / "metrics.jsonl")
         write_json(folder / "stage.json", record.model_dump(mode="json"))
         files = {path.name: file_digest(path) for path in sorted(folder.iterdir()) if path.name != "manifest.json"}

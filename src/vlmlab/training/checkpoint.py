@@ -1,59 +1,139 @@
 """Checkpoints inside a stage: weights, optimiser state, counters and the loader's position, whole or absent.
 
-A checkpoint is a folder that is written beside its place and renamed into it; its manifest is written last and holds a
-hash of every file, so that a damaged checkpoint is recognised and the previous one is used.
+A checkpoint is a folder of safetensors that torch's distributed checkpointing writes in the background, each process
+its own shards; any number of processes reads it back. It is written beside its place and renamed into it; its manifest
+is written last and holds a hash of every file, so that a damaged checkpoint is recognised and the previous one is used.
 """
 
 from __future__ import annotations
 
+import logging
 import os
 import shutil
-import tempfile
-from collections.abc import Iterable, Sequence
+import warnings
+from collections.abc import Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
+from types import TracebackType
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+import torch.distributed as dist
+import torch.distributed.checkpoint as dcp
+from safetensors.torch import save_file
 from torch import Tensor, nn
+from torch.distributed.checkpoint import HuggingFaceStorageReader, HuggingFaceStorageWriter
+from torch.distributed.checkpoint.api import CheckpointException
+from torch.distributed.tensor import DTensor
 
 from vlmlab.errors import RunError
 from vlmlab.files import file_digest, read_json, write_json
+from vlmlab.recipe.spec import flatten
+from vlmlab.training.world import World
 
-KEEP = 2
-"""Checkpoints kept: the last one, and the one before it in case the last is damaged."""
+PARTIAL = ".partial-"
+"""Start of the name of a checkpoint that is being written."""
+
+_SLOTS = ("step", "exp_avg", "exp_avg_sq")
+"""AdamW's state of one parameter."""
+
+_log = logging.getLogger(__name__)
+
+# A process on its own needs no process group, which torch's checkpointing, in a thread of its own, warns about.
+warnings.filterwarnings("ignore", message="torch.distributed is disabled, unavailable or uninitialized")
 
 
 @dataclass(frozen=True, slots=True)
-class Checkpoint:
-    """What was read back."""
+class Found:
+    """An undamaged checkpoint."""
 
-    weights: dict[str, Tensor]
-    optimizer: dict[str, Tensor]
+    path: Path
+    step: int
     state: dict[str, Any]
+    """Plain data: counters, the loader's place."""
+    tensors: tuple[str, ...]
 
 
-def save_checkpoint(
-    folder: Path, *, step: int, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer, state: dict[str, Any]
-) -> Path:
-    """Write `folder/step-N` and remove all but the last KEEP. `parts` are the modules that train, by component."""
-    folder.mkdir(parents=True, exist_ok=True)
-    target = folder / f"step-{step:08d}"
-    temporary = Path(tempfile.mkdtemp(prefix=".partial-", dir=folder))
-    try:
-        save_tensors(temporary / "weights.safetensors", _named(parts))
-        save_tensors(temporary / "optimizer.safetensors", _optimizer_tensors(optimizer))
-        files = {path.name: file_digest(path) for path in sorted(temporary.iterdir())}
-        write_json(temporary / "manifest.json", {"step": step, "state": state, "files": files})
-        if target.exists():
-            shutil.rmtree(target)
-        os.replace(temporary, target)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
-    for old in checkpoints(folder)[:-KEEP]:
+class CheckpointWriter:
+    """Writes the checkpoints of one stage; training goes on while one is written.
+
+    `content` is what the stage's identity is the hash of: a checkpoint of anything else is refused.
+    """
+
+    def __init__(self, folder: Path, *, content: dict[str, Any], keep: int, world: World) -> None:
+        self._folder = folder
+        self._content = content
+        self._keep = keep
+        self._world = world
+        # Its own group: what the background thread says must not mix with what training says.
+        self._group = dist.new_group(backend="gloo") if world.size > 1 else None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="checkpoint")
+        self._writing: Future[None] | None = None
+
+    def save(self, *, step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
+        """Begin to write `step-N`, once the previous one is whole. Every process calls it at the same step."""
+        self.finish()
+        target = self._folder / f"step-{step:08d}"
+        partial = self._folder / f"{PARTIAL}{target.name}"
+        if self._world.leads:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            for left in self._folder.glob(f"{PARTIAL}*"):
+                shutil.rmtree(left)
+            partial.mkdir()
+        self._world.wait()
+        saving = dcp.async_save(
+            dict(tensors),
+            storage_writer=HuggingFaceStorageWriter(str(partial), save_distributed=True),
+            process_group=self._group,
+            no_dist=self._group is None,
+        )
+        manifest = {"step": step, "content": self._content, "state": state, "tensors": sorted(tensors)}
+        assert isinstance(saving, Future)
+        own = manifest if self._world.leads else None
+        self._writing = self._thread.submit(_complete, saving, partial, target, own, self._keep)
+
+    def __enter__(self) -> CheckpointWriter:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if error is None:
+            self.finish()
+        elif self._writing is not None:
+            # The other processes may be gone: only what this one still writes is waited for.
+            wait([self._writing])
+        self._thread.shutdown()
+
+    def finish(self) -> None:
+        """Until what is being written is whole, on every process."""
+        if self._writing is None:
+            return
+        writing, self._writing = self._writing, None
+        try:
+            writing.result()
+        except (OSError, CheckpointException) as error:
+            raise RunError(str(self._folder), f"a checkpoint could not be written: {error}") from error
+        self._world.wait()
+
+
+def _complete(saving: Future[Any], partial: Path, target: Path, manifest: dict[str, Any] | None, keep: int) -> None:
+    """Wait for the files; the leading process, which has the manifest, then puts the checkpoint into its place."""
+    saving.result()
+    if manifest is not None:
+        seal(partial, target, manifest=manifest, keep=keep)
+
+
+def seal(partial: Path, target: Path, *, manifest: dict[str, Any], keep: int) -> None:
+    """Hash the files of a written checkpoint, write its manifest, rename it into place, and leave the last `keep`."""
+    files = {path.name: file_digest(path) for path in sorted(partial.iterdir())}
+    write_json(partial / "manifest.json", {**manifest, "files": files})
+    if target.exists():
+        shutil.rmtree(target)
+    os.replace(partial, target)
+    for old in checkpoints(target.parent)[:-keep]:
         shutil.rmtree(old)
-    return target
 
 
 def checkpoints(folder: Path) -> list[Path]:
@@ -61,22 +141,110 @@ def checkpoints(folder: Path) -> list[Path]:
     return sorted(path for path in folder.glob("step-*") if path.is_dir())
 
 
-def load_checkpoint(folder: Path) -> Checkpoint | None:
-    """The newest undamaged checkpoint, or None where there is none."""
+def find_checkpoint(folder: Path, *, content: dict[str, Any]) -> Found | None:
+    """The newest undamaged checkpoint, or None where there is none.
+
+    Raises RunError that names the differing fields where it belongs to another recipe.
+    """
     for path in reversed(checkpoints(folder)):
-        manifest = path / "manifest.json"
-        if not manifest.exists():
+        damage = damaged(path)
+        if damage is not None:
+            _log.warning("%s is damaged (%s); an earlier checkpoint is used", path, damage)
             continue
-        content = read_json(manifest)
-        if all(
-            (path / name).exists() and file_digest(path / name) == digest for name, digest in content["files"].items()
-        ):
-            return Checkpoint(
-                weights=load_file(path / "weights.safetensors"),
-                optimizer=load_file(path / "optimizer.safetensors"),
-                state=content["state"],
-            )
+        manifest = read_json(path / "manifest.json")
+        _check_content(path, manifest["content"], content)
+        return Found(path, int(manifest["step"]), manifest["state"], tuple(manifest["tensors"]))
     return None
+
+
+def damaged(path: Path) -> str | None:
+    """What is wrong with a checkpoint's files, or None."""
+    try:
+        files: dict[str, str] = read_json(path / "manifest.json")["files"]
+        for name, digest in files.items():
+            if file_digest(path / name) != digest:
+                return f"{name} does not have the hash of its manifest"
+    except (OSError, ValueError, KeyError) as error:
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _check_content(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
+    there, now = flatten(found), flatten(expected)
+    names = sorted(name for name in there.keys() | now.keys() if there.get(name) != now.get(name))
+    if names:
+        shown = "; ".join(f"{name}: {there.get(name)!r} there, {now.get(name)!r} now" for name in names[:6])
+        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        raise RunError(
+            str(path),
+            f"the checkpoint belongs to another recipe ({shown}{more}); run that recipe, or remove the folder",
+        )
+
+
+def training_tensors(parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
+    """Every tensor that training has changed so far: parameters (tied ones once), buffers, optimiser state."""
+    tensors: dict[str, Tensor] = {}
+    for name, parameter in named_parameters(parts).items():
+        tensors[f"weights:{name}"] = parameter.detach()
+        for slot, value in optimizer.state.get(parameter, {}).items():
+            tensors[f"{slot}:{name}"] = value
+    for component, module in parts.items():
+        kept = module.state_dict(keep_vars=True)
+        for name, buffer in module.named_buffers():
+            if name in kept:
+                tensors[f"buffers:{component}.{name}"] = buffer
+    return tensors
+
+
+def named_parameters(parts: dict[str, nn.Module]) -> dict[str, nn.Parameter]:
+    """Parameters by component and name, tied ones once."""
+    return {
+        f"{component}.{name}": parameter
+        for component, module in parts.items()
+        for name, parameter in module.named_parameters()
+    }
+
+
+@torch.no_grad()
+def restore(found: Found, *, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer) -> None:
+    """Put weights and optimiser state back, bit for bit, into shards of any number of processes."""
+    parameters = named_parameters(parts)
+    states: dict[str, dict[str, Tensor]] = {}
+    for name, parameter in parameters.items():
+        if f"step:{name}" in found.tensors:
+            # AdamW counts steps on the CPU, but beside the parameter where its kernel is fused on a GPU.
+            step = torch.zeros((), dtype=torch.float32, device=parameter.device if parameter.is_cuda else "cpu")
+            moments = {slot: torch.zeros_like(parameter) for slot in _SLOTS if slot != "step"}
+            states[name] = {"step": step, **moments}
+    wanted = training_tensors(parts, optimizer) | {
+        f"{slot}:{name}": value for name, slots in states.items() for slot, value in slots.items()
+    }
+    missing, unknown = sorted(set(wanted) - set(found.tensors)), sorted(set(found.tensors) - set(wanted))
+    if missing or unknown:
+        raise RunError(
+            str(found.path), f"the checkpoint does not fit the stage: missing {missing[:5]}, unknown {unknown[:5]}"
+        )
+    alone = not dist.is_initialized()
+    dcp.load(wanted, storage_reader=HuggingFaceStorageReader(str(found.path)), no_dist=alone)
+    for name, slots in states.items():
+        optimizer.state[parameters[name]] = dict(slots)
+
+
+def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Sharded tensors gathered on every process, on the CPU; plain ones as they are. Every process calls it.
+
+    Names that share a tensor share the gathered one.
+    """
+    gathered: dict[int, Tensor] = {}
+    for tensor in tensors.values():
+        if id(tensor) not in gathered:
+            gathered[id(tensor)] = _gathered(tensor)
+    return {name: gathered[id(tensor)] for name, tensor in tensors.items()}
+
+
+def _gathered(tensor: Tensor) -> Tensor:
+    own = tensor.detach()
+    return own.full_tensor().cpu() if isinstance(own, DTensor) else own
 
 
 def save_tensors(path: Path, tensors: dict[str, Tensor]) -> None:
@@ -99,52 +267,10 @@ def load_into(module: nn.Module, tensors: dict[str, Tensor], *, where: str) -> N
     missing = sorted(name for name, tensor in own.items() if name not in tensors and tensor.data_ptr() not in loaded)
     if unknown or missing:
         raise RunError(where, f"the stored weights do not fit the model: missing {missing[:5]}, unknown {unknown[:5]}")
-    shapes = [name for name in tensors if own[name].shape != tensors[name].shape]
+    shapes: Sequence[str] = [name for name in tensors if own[name].shape != tensors[name].shape]
     if shapes:
         name = shapes[0]
         raise RunError(where, f"{name} has shape {tuple(tensors[name].shape)}, the model's is {tuple(own[name].shape)}")
     with torch.no_grad():
         for name, tensor in tensors.items():
             own[name].copy_(tensor)
-
-
-def restore(
-    checkpoint: Checkpoint, *, parts: dict[str, nn.Module], optimizer: torch.optim.Optimizer, where: str
-) -> None:
-    """Put weights and optimiser state back, bit for bit."""
-    for component, module in parts.items():
-        prefix = f"{component}:"
-        mine = {
-            name.removeprefix(prefix): tensor for name, tensor in checkpoint.weights.items() if name.startswith(prefix)
-        }
-        load_into(module, mine, where=where)
-    for index, parameter in enumerate(_parameters(optimizer)):
-        names = ("step", "exp_avg", "exp_avg_sq")
-        if f"{index}:step" in checkpoint.optimizer:
-            optimizer.state[parameter] = {
-                name: checkpoint.optimizer[f"{index}:{name}"].to(
-                    "cpu" if name == "step" and not parameter.is_cuda else parameter.device
-                )
-                for name in names
-            }
-
-
-def _named(parts: dict[str, nn.Module]) -> dict[str, Tensor]:
-    return {
-        f"{component}:{name}": tensor
-        for component, module in parts.items()
-        for name, tensor in module.state_dict().items()
-    }
-
-
-def _parameters(optimizer: torch.optim.Optimizer) -> Iterable[nn.Parameter]:
-    groups: Sequence[dict[str, Any]] = optimizer.param_groups
-    return (parameter for group in groups for parameter in group["params"])
-
-
-def _optimizer_tensors(optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
-    tensors: dict[str, Tensor] = {}
-    for index, parameter in enumerate(_parameters(optimizer)):
-        for name, value in optimizer.state.get(parameter, {}).items():
-            tensors[f"{index}:{name}"] = value if value.dim() else value.reshape(())
-    return tensors

@@ -7,12 +7,17 @@ from torch import nn
 from vlmlab.errors import TrainingError
 from vlmlab.models.trainable import fingerprint
 from vlmlab.recipe.stage import Stage
+from vlmlab.training.world import World
 
 
-def check_moves(parts: dict[str, nn.Module], stage: Stage, *, before: dict[str, str], name: str) -> None:
-    """Raise TrainingError when a frozen component moved or a trained one did not."""
-    for component, module in parts.items():
-        moved = fingerprint(module) != before[component]
+def check_moves(
+    parts: dict[str, nn.Module], stage: Stage, *, before: dict[str, str], name: str, world: World | None = None
+) -> None:
+    """Raise TrainingError when a frozen component moved or a trained one did not, in any process's shards."""
+    world = World() if world is None else world
+    changed = world.sum([float(fingerprint(module) != before[component]) for component, module in parts.items()])
+    for component, share in zip(parts, changed, strict=True):
+        moved = share > 0
         trains = component in stage.train and stage.train[component].mode == "full"
         where = f"stages.{name}.train.{component}"
         if moved and not trains:

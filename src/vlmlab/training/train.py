@@ -3,27 +3,35 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 
-from vlmlab.data.loader import LoaderState, StageLoader
+from vlmlab.data.loader import LoadedBatch, LoaderState, StageLoader
 from vlmlab.data.sources.contract import OpenSource
 from vlmlab.data.tokenizer import Tokenizer
+from vlmlab.errors import Interrupted, TrainingError
 from vlmlab.models.build import components
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.models.objectives.build import build_objective
-from vlmlab.models.trainable import ParameterGroup, fingerprint, set_trainable
+from vlmlab.models.trainable import fingerprint, set_trainable
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
+from vlmlab.recipe.stage import Stage
 from vlmlab.records.run import LedgerRow, Refusals, StepRecord
-from vlmlab.training.checkpoint import load_checkpoint, restore, save_checkpoint
-from vlmlab.training.monitor import Counts, Monitor
+from vlmlab.training.checkpoint import CheckpointWriter, find_checkpoint, restore, training_tensors, whole
+from vlmlab.training.interruption import Wish, heard
+from vlmlab.training.ledger import ledger
+from vlmlab.training.monitor import Counts, Monitor, MonitorState
 from vlmlab.training.moves import check_moves
 from vlmlab.training.optim import build_optimizer, finished, progress, set_learning_rates
-from vlmlab.training.step import train_step
+from vlmlab.training.parallel import spread
+from vlmlab.training.stage_module import StageModule
+from vlmlab.training.step import StepResult, agree, keys_of, train_step
+from vlmlab.training.world import World
 
 Listener = Callable[[StepRecord, float], None]
 """Told each line of metrics and the share of the stage that is done."""
@@ -31,35 +39,37 @@ Listener = Callable[[StepRecord, float], None]
 
 @dataclass(frozen=True, slots=True)
 class StageResult:
-    """What a stage did. The model was trained in place."""
+    """What a stage did."""
 
     counts: Counts
     ledger: list[LedgerRow]
     refusals: dict[str, Refusals]
+    weights: dict[str, dict[str, Tensor]]
+    """Every tensor of the components that trained, by component; gathered on the CPU where they were in shards."""
+    sharded: bool
+    """Whether the model was left in shards."""
+    stop: int
+    """The signal that asked to stop during the last step, or 0: the stage is done, the next one should not begin."""
 
 
-def ledger(model: VisionLanguageModel, groups: Sequence[ParameterGroup]) -> list[LedgerRow]:
-    """One row an optimiser group and one a frozen component, with the rates that really apply."""
-    rows: list[LedgerRow] = []
-    trained = {group.component for group in groups}
-    for component, module in components(model).items():
-        if component not in trained:
-            parameters = list(module.parameters())
-            rows.append(
-                LedgerRow(
-                    component=component, mode="frozen", group="frozen", tensors=len(parameters),
-                    parameters=sum(parameter.numel() for parameter in parameters), learning_rate=0.0, weight_decay=0.0,
-                )
-            )  # fmt: skip
-    for group in groups:
-        rows.append(
-            LedgerRow(
-                component=group.component, mode="full", group=group.group, tensors=len(group.parameters),
-                parameters=sum(parameter.numel() for parameter in group.parameters),
-                learning_rate=group.learning_rate, weight_decay=group.weight_decay,
+@dataclass(slots=True)
+class _Misses:
+    """Steps whose loss or gradient was not finite."""
+
+    steps: list[dict[str, Any]] = field(default_factory=list)
+
+    def add(self, result: StepResult, loaded: LoadedBatch, *, step: int, stage: Stage, name: str) -> None:
+        """Note one; TrainingError beyond the declared number."""
+        self.steps.append({"step": step, "keys": keys_of(loaded.batch)})
+        if len(self.steps) > stage.nonfinite_steps:
+            listed = "".join(f"\n  step {miss['step']}: {miss['keys']}" for miss in self.steps[-5:])
+            raise TrainingError(
+                f"stages.{name}",
+                f"{len(self.steps)} steps had a loss or gradient that is not finite (the last: loss "
+                f"{result.loss / result.count}, gradient's norm {result.gradient_norm}); at most "
+                f"{stage.nonfinite_steps} may (nonfinite_steps). Lower the learning rate, or look at their samples:"
+                f"{listed}",
             )
-        )  # fmt: skip
-    return rows
 
 
 def train_stage(
@@ -71,61 +81,125 @@ def train_stage(
     sources: dict[str, OpenSource],
     machine: Machine,
     folder: Path,
+    content: dict[str, Any],
+    sees: bool = True,
+    world: World | None = None,
     listener: Listener | None = None,
     on_ledger: Callable[[list[LedgerRow]], None] | None = None,
 ) -> StageResult:
-    """Train one stage of `recipe` in place; checkpoints and metrics go to `folder`; a second call continues there."""
+    """Train one stage of `recipe`; checkpoints and metrics go to `folder`; a second call continues there.
+
+    `content` is what the stage's identity is made from; a checkpoint of another stage is refused. `sees` says whether
+    its documents can hold images. The model is trained in place; where it is cut into shards it stays cut, and only
+    the result has it whole. Raises Interrupted after SIGTERM or SIGINT, once a checkpoint is written.
+    """
+    world = World() if world is None else world
     stage = recipe.stages[name]
     objective = build_objective(
         stage.objective, model=model, recipe_model=recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed,
         loss_chunk=machine.loss_chunk,
     ).to(machine.device)  # fmt: skip
-    groups = set_trainable(model, objective, stage)
-    rows = ledger(model, groups)
+    rows = ledger(model, set_trainable(model, objective, stage))
     if on_ledger is not None:
         on_ledger(rows)
+    module = StageModule(model, objective, sees=sees, shared=world.size > 1)
+    shape = spread(module, machine=machine, world=world)
+    # Again: shards are new parameters.
+    groups = set_trainable(model, objective, stage)
     optimizer = build_optimizer(groups, stage.optimizer, device=machine.device)
     parts: dict[str, nn.Module] = {group.component: _part(model, objective, group.component) for group in groups}
-    before = {component: fingerprint(module) for component, module in components(model).items()}
+    before = {component: fingerprint(part) for component, part in components(model).items()}
 
-    checkpoint = load_checkpoint(folder / "checkpoints")
-    monitor_path = folder / "metrics.jsonl"
-    if checkpoint is None:
-        monitor, state = Monitor(monitor_path, machine.log_every), None
+    checkpoints = folder / "checkpoints"
+    found = world.tell(find_checkpoint(checkpoints, content=content) if world.leads else None)
+    misses = _Misses()
+    if found is None:
+        monitor_state, loader_state = None, None
     else:
-        restore(checkpoint, parts=parts, optimizer=optimizer, where=str(folder))
-        monitor = Monitor(monitor_path, machine.log_every, counts=Counts(**checkpoint.state["counts"]))
-        state = LoaderState.from_plain(checkpoint.state["loader"])
-
-    saved = time.perf_counter()
+        restore(found, parts=parts, optimizer=optimizer)
+        monitor_state = MonitorState.from_plain(found.state["monitor"])
+        loader_state = LoaderState.from_plain(found.state["loader"])
+        misses.steps.extend(found.state["nonfinite"])
+    monitor = Monitor(
+        folder / "metrics.jsonl", recipe=recipe, stage=name, machine=machine, world=world, state=monitor_state
+    )
     loader = StageLoader(
         recipe=recipe, stage=name, tokenizer=tokenizer, sources=sources, workers=machine.workers,
-        prefetch=machine.prefetch, state=state,
+        prefetch=machine.prefetch, state=loader_state, rank=world.rank, size=world.size,
     )  # fmt: skip
-    with loader:
+    writer = CheckpointWriter(checkpoints, content=content, keep=machine.checkpoints, world=world)
+    clock = _Clock(machine)
+    counts = monitor.counts
+    with heard() as wish, loader, writer:
         batches = iter(loader)
-        counts = monitor.counts
+        place = LoaderState() if loader_state is None else loader_state
         while not finished(stage, steps=counts.steps, tokens=counts.tokens):
             loaded = next(batches)
+            place = loaded.state
+            step = agree(loaded.batch, stage.objective, world, stop=_asked(wish), save=clock.due(counts.steps + 1))
             rates = set_learning_rates(optimizer, groups, stage, steps=counts.steps, tokens=counts.tokens)
             result = train_step(
-                model, objective, stage.objective, optimizer, loaded.batch, clip=stage.optimizer.clip,
-                micro_rows=machine.micro_rows, device=machine.device,
+                shape, stage.objective, optimizer, loaded.batch, step,
+                components=[group.component for group in groups], clip=stage.optimizer.clip,
+                micro_rows=machine.micro_rows, device=machine.device, world=world, sources=loaded.sources,
             )  # fmt: skip
             monitor.add(loaded.batch, result, documents=loaded.documents, waited=loaded.seconds_waited)
+            if not result.finite:
+                misses.add(result, loaded, step=counts.steps, stage=stage, name=name)
             last = finished(stage, steps=counts.steps, tokens=counts.tokens)
             row = monitor.record(learning_rate=rates, last=last)
             if row is not None and listener is not None:
                 listener(row, min(1.0, progress(stage, steps=counts.steps, tokens=counts.tokens)))
-            if not last and time.perf_counter() - saved > machine.checkpoint_seconds:
-                save_checkpoint(
-                    folder / "checkpoints", step=counts.steps, parts=parts, optimizer=optimizer,
-                    state={"counts": counts.plain(), "loader": loaded.state.plain()},
-                )  # fmt: skip
-                saved = time.perf_counter()
-        refusals = loader.refusals()
-    check_moves(components(model), stage, before=before, name=name)
-    return StageResult(counts=counts, ledger=rows, refusals=refusals)
+            if (step.save or step.stop) and not last:
+                state = {
+                    "monitor": monitor.plain(),
+                    "loader": LoaderState.joined(world.gather(place)).plain(),
+                    "nonfinite": misses.steps,
+                }
+                writer.save(step=counts.steps, tensors=training_tensors(parts, optimizer), state=state)
+                clock.saved()
+            if step.stop and not last:
+                writer.finish()
+                raise Interrupted(f"stage {name} at step {counts.steps}", number=step.stop)
+    check_moves(components(model), stage, before=before, name=name, world=world)
+    return StageResult(
+        counts=counts,
+        ledger=rows,
+        refusals=LoaderState.joined(world.gather(place)).refusals(),
+        weights={
+            component: whole(dict(part.state_dict(keep_vars=True)))
+            for component, part in components(model).items()
+            if component in parts
+        },
+        sharded=shape.how == "shard",
+        stop=_last_wish(wish, world),
+    )
+
+
+class _Clock:
+    """When a checkpoint is due."""
+
+    def __init__(self, machine: Machine) -> None:
+        self._steps = machine.checkpoint_steps
+        self._seconds = machine.checkpoint_seconds
+        self._saved = time.perf_counter()
+
+    def due(self, step: int) -> bool:
+        """Whether to save after a step."""
+        if self._steps is not None:
+            return step % self._steps == 0
+        return time.perf_counter() - self._saved > self._seconds
+
+    def saved(self) -> None:
+        self._saved = time.perf_counter()
+
+
+def _asked(wish: Wish) -> int:
+    return 0 if wish.signal is None else int(wish.signal)
+
+
+def _last_wish(wish: Wish, world: World) -> int:
+    return max(world.gather(_asked(wish)))
 
 
 def _part(model: VisionLanguageModel, objective: nn.Module, component: str) -> nn.Module:

@@ -60,10 +60,15 @@ def test_sigmoid_loss_is_siglips():
 def test_softmax_loss_is_clips():
     theirs = CLIPModel(CLIPConfig(vision_config=NUMBERS | IMAGES, text_config=NUMBERS | TEXTS, projection_dim=16))
     output = theirs(torch.randint(3, 20, (5, 7)), torch.randn(5, 3, 8, 8), return_loss=True)
-    torch.testing.assert_close(softmax_loss(output.logits_per_image, all_pairs()) / 5, output.loss)
+    found = softmax_loss(output.logits_per_image, output.logits_per_text, all_pairs())
+    torch.testing.assert_close(found / 5, output.loss)
 
 
-@pytest.mark.parametrize("loss", [sigmoid_loss, softmax_loss])
+def both_ways(logits: torch.Tensor, counted: torch.Tensor) -> torch.Tensor:
+    return softmax_loss(logits, logits.t(), counted)
+
+
+@pytest.mark.parametrize("loss", [sigmoid_loss, both_ways])
 def test_pairs_that_do_not_count_have_no_influence(loss):
     counted = all_pairs()
     counted[1, 3] = counted[3, 1] = False
@@ -114,7 +119,7 @@ def test_loss_of_a_batch_follows_from_its_embeddings(loss: str):
     texts = texts_of(batch, longest=16, marks=False)
     similarity = F.normalize(built.image_projection(images)) @ F.normalize(built.text(texts.ids, texts.real)).t()
     logits = similarity * built.logit_scale.exp()
-    expected = sigmoid_loss(logits - 10.0, all_pairs(3)) if loss == "sigmoid" else softmax_loss(logits, all_pairs(3))
+    expected = sigmoid_loss(logits - 10.0, all_pairs(3)) if loss == "sigmoid" else both_ways(logits, all_pairs(3))
     torch.testing.assert_close(found.total, expected)
     found.total.backward()
     assert all(parameter.grad is not None for parameter in built.parameters())

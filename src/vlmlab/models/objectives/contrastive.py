@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from vlmlab.batch import Batch
 from vlmlab.errors import BatchError
+from vlmlab.models.gathering import first_row, gather_padded, gather_rows
 from vlmlab.models.loss import Loss
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.models.objectives.text_tower import TextEncoder
@@ -47,13 +48,17 @@ class ContrastiveObjective(nn.Module):
         self.image_projection = nn.Linear(vision_width, spec.embedding)
         match spec.loss:
             case "sigmoid":
-                self.logit_scale = nn.Parameter(torch.tensor(math.log(10.0)))
-                self.logit_bias = nn.Parameter(torch.tensor(-10.0))
+                # Of one element, not none: scalars cannot be cut into shards.
+                self.logit_scale = nn.Parameter(torch.tensor([math.log(10.0)]))
+                self.logit_bias = nn.Parameter(torch.tensor([-10.0]))
             case "softmax":
-                self.logit_scale = nn.Parameter(torch.tensor(math.log(1 / 0.07)))
+                self.logit_scale = nn.Parameter(torch.tensor([math.log(1 / 0.07)]))
 
     def forward(self, batch: Batch) -> Loss:
-        """Each row holds one pair: its text and the view of its first span. The count is the number of pairs."""
+        """Each row holds one pair: its text and the view of its first span. The count is the number of pairs.
+
+        Among several processes the negatives are the pairs of all; the loss is this process's share of the sum.
+        """
         (model,) = self._held
         views = first_views(batch)
         features = model.see(batch.pixels, batch.grids)
@@ -61,39 +66,59 @@ class ContrastiveObjective(nn.Module):
         images = F.normalize(self.image_projection(pooled).float(), dim=-1)
         texts = texts_of(batch, longest=self.spec.text.max_positions, marks=self.marks)
         captions = F.normalize(self.text(texts.ids, texts.real).float(), dim=-1)
+        first = first_row(batch.num_rows)
         counted = counted_pairs(texts)
         with torch.autocast(images.device.type, enabled=False):
-            similarity = images @ captions.t()
+            all_images, all_captions = gather_rows(images), gather_rows(captions)
             match self.spec.loss:
                 case "sigmoid":
-                    total = sigmoid_loss(similarity * self.logit_scale.exp() + self.logit_bias, counted)
+                    logits = (images @ all_captions.t()) * self.logit_scale.exp() + self.logit_bias
+                    total = sigmoid_loss(logits, counted, first=first)
                 case "softmax":
-                    total = softmax_loss(similarity * self.logit_scale.clamp(max=LARGEST_LOG_SCALE).exp(), counted)
+                    scale = self.logit_scale.clamp(max=LARGEST_LOG_SCALE).exp()
+                    to_texts = (images @ all_captions.t()) * scale
+                    alone = all_images is images
+                    to_images = to_texts.t() if alone else (captions @ all_images.t()) * scale
+                    total = softmax_loss(to_texts, to_images, counted, first=first)
         return Loss(total, batch.num_rows)
 
 
-def sigmoid_loss(logits: Tensor, counted: Tensor) -> Tensor:
-    """Sum over all counted entries of -log sigmoid(±logit), + on the diagonal (SigLIP, arXiv 2303.15343).
+def _partners(counted: Tensor, *, first: int) -> Tensor:
+    """int64 (own,): the column of each own row's partner among the pairs of all processes."""
+    return torch.arange(first, first + counted.shape[0], device=counted.device)
 
-    `logits` float (images, texts), `counted` bool of the same shape. SigLIP divides the sum by the number of pairs.
+
+def sigmoid_loss(logits: Tensor, counted: Tensor, *, first: int = 0) -> Tensor:
+    """Sum over all counted entries of -log sigmoid(±logit), + for partners (SigLIP, arXiv 2303.15343).
+
+    `logits` float (own images, all texts), `counted` bool of the same shape; own row i's partner is column first + i.
+    SigLIP divides the sum by the number of pairs.
     """
-    sign = 2 * torch.eye(logits.shape[0], device=logits.device) - 1
+    sign = torch.full_like(logits, -1.0).scatter_(1, _partners(counted, first=first)[:, None], 1.0)
     return -(F.logsigmoid(sign * logits) * counted).sum()
 
 
-def softmax_loss(logits: Tensor, counted: Tensor) -> Tensor:
-    """Sum over pairs of the mean of both cross-entropies, image to text and text to image (CLIP)."""
-    logits = logits.masked_fill(~counted, -math.inf)
-    partner = torch.arange(logits.shape[0], device=logits.device)
-    both = F.cross_entropy(logits, partner, reduction="sum") + F.cross_entropy(logits.t(), partner, reduction="sum")
-    return both / 2
+def softmax_loss(to_texts: Tensor, to_images: Tensor, counted: Tensor, *, first: int = 0) -> Tensor:
+    """Sum over own pairs of the mean of both cross-entropies, image to text and text to image (CLIP).
+
+    `to_texts` float (own images, all texts), `to_images` float (own texts, all images), `counted` bool of their shape.
+    """
+    partner = _partners(counted, first=first)
+    both = [
+        F.cross_entropy(logits.masked_fill(~counted, -math.inf), partner, reduction="sum")
+        for logits in (to_texts, to_images)
+    ]
+    return (both[0] + both[1]) / 2
 
 
 def counted_pairs(texts: Texts) -> Tensor:
-    """Bool (pairs, pairs): the diagonal, and pairs whose texts differ."""
-    ids = torch.where(texts.real, texts.ids, -1)
-    differ = (ids[:, None, :] != ids[None, :, :]).any(dim=-1)
-    return differ | torch.eye(ids.shape[0], dtype=torch.bool, device=ids.device)
+    """Bool (own pairs, pairs of all processes): partners, and pairs whose texts differ."""
+    own = torch.where(texts.real, texts.ids, -1)
+    every = gather_padded(own, fill=-1)
+    own = F.pad(own, (0, every.shape[1] - own.shape[1]), value=-1)
+    counted = (own[:, None, :] != every[None, :, :]).any(dim=-1)
+    partner = _partners(counted, first=first_row(own.shape[0]))
+    return counted.scatter_(1, partner[:, None], True)
 
 
 def first_views(batch: Batch) -> list[int]:

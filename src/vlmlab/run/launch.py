@@ -1,0 +1,103 @@
+"""Start a run as one process for each device, with torch's elastic launcher, and again after it lost one of them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import tempfile
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from torch.distributed.elastic.multiprocessing import DefaultLogsSpecs, SignalException, Std
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.launcher.api import LaunchConfig, elastic_launch
+
+from vlmlab.recipe.machine import Machine
+
+MISTAKE = 2
+"""Exit status of a user's mistake: starting again would only repeat it."""
+
+STOPPED = (128 + signal.SIGINT, 128 + signal.SIGTERM)
+"""Exit statuses of a run that was asked to stop, and saved."""
+
+_SHOWN = 20
+"""Lines of a lost process's last words that are shown."""
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Rendezvous:
+    """Where the nodes of a run meet: `endpoint` is HOST:PORT of one of them, `job` a name that they share."""
+
+    endpoint: str = "localhost:0"
+    job: str = ""
+
+
+def launch(arguments: Sequence[str], *, machine: Machine, rendezvous: Rendezvous | None = None) -> int:
+    """Run `python -m vlmlab ARGUMENTS` once for each device of this node; the exit status of the whole.
+
+    A job that lost a process ends as a whole and starts again, at most `machine.restarts` times; its processes then
+    continue from the last checkpoint. A user's mistake and a wish to stop are not tried again.
+    """
+    rendezvous = Rendezvous() if rendezvous is None else rendezvous
+    job = rendezvous.job or uuid.uuid4().hex[:12]
+    each = machine.devices // machine.nodes
+    # The launcher's own log lines speak of its inner life; what failed is said below.
+    logging.getLogger("torch.distributed.elastic").setLevel(logging.CRITICAL)
+    for attempt in range(machine.restarts + 1):
+        status, words = _attempt(
+            arguments, machine=machine, each=each, endpoint=rendezvous.endpoint, job=job, n=attempt
+        )
+        if status == 0 or status == MISTAKE or status in STOPPED:
+            return status
+        left = machine.restarts - attempt
+        again = f"starting again from the last checkpoint ({left} more times at most)" if left else "giving up"
+        print(f"vlmlab: {words}; {again}", file=sys.stderr, flush=True)
+    return 1
+
+
+def _attempt(
+    arguments: Sequence[str], *, machine: Machine, each: int, endpoint: str, job: str, n: int
+) -> tuple[int, str]:
+    """One start of all processes: exit status, and what to say of it."""
+    with tempfile.TemporaryDirectory(prefix="vlmlab-") as logs:
+        config = LaunchConfig(
+            min_nodes=machine.nodes,
+            max_nodes=machine.nodes,
+            nproc_per_node=each,
+            run_id=f"{job}-{n}",
+            rdzv_backend="c10d",
+            rdzv_endpoint=endpoint,
+            max_restarts=0,
+            monitor_interval=0.2,
+            # The first process of a node speaks for all; the others are heard when they fail.
+            logs_specs=DefaultLogsSpecs(log_dir=logs, redirects=dict.fromkeys(range(1, each), Std.ALL)),
+        )
+        os.environ.setdefault("OMP_NUM_THREADS", str(machine.threads))
+        try:
+            elastic_launch(config, sys.executable)("-m", "vlmlab.cli.main", *arguments)
+        except ChildFailedError as error:
+            return _verdict(error, Path(logs))
+        except SignalException as stopped:
+            return 128 + int(stopped.sigval), "stopped"
+    return 0, "done"
+
+
+def _verdict(error: ChildFailedError, logs: Path) -> tuple[int, str]:
+    """What ended a job: the first process that failed decides, but a mistake or a wish to stop of any counts more."""
+    codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
+    for status in (MISTAKE, *STOPPED):
+        if status in codes.values():
+            return status, ""
+    rank, first = min(error.failures.items(), key=lambda item: item[1].timestamp)
+    how = signal.Signals(-first.exitcode).name if first.exitcode < 0 else f"exit status {first.exitcode}"
+    words = f"process {rank} of the run was lost ({how})"
+    for file in sorted(logs.rglob(f"{first.local_rank}/stderr.log")):
+        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN:]
+        words += "".join(f"\n  {line}" for line in lines)
+    return 1, words

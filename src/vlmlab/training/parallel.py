@@ -1,0 +1,109 @@
+"""How a stage's module is spread over processes: whole on each (DDP), or its parameters in shards (FSDP2)."""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
+from torch.nn.parallel import DistributedDataParallel
+
+from vlmlab.recipe.machine import Machine
+from vlmlab.training.stage_module import StageModule
+from vlmlab.training.world import World, launched, local_rank
+
+BYTES_A_PARAMETER = 16
+"""Of training state: weight, gradient and AdamW's two moments in float32."""
+
+WHOLE_SHARE = 0.4
+"""Share of a device's memory that training state may take before `auto` cuts it into shards."""
+
+Spreading = Literal["alone", "replicate", "shard"]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A stage's module as it is called, and itself."""
+
+    module: StageModule
+    call: nn.Module
+    how: Spreading
+
+    def accumulating(self, *, last: bool) -> AbstractContextManager[None]:
+        """Around one micro-batch: replicas exchange gradients after the last one alone.
+
+        Shards exchange them every time: the whole gradient of a shard's neighbours never has to be kept.
+        """
+        if isinstance(self.call, DistributedDataParallel) and not last:
+            return self.call.no_sync()
+        return nullcontext()
+
+
+def choose(module: nn.Module, machine: Machine, world: World) -> Spreading:
+    """`auto` replicates what fits, because that moves less between devices, and cuts the rest into shards."""
+    if world.size == 1:
+        return "alone"
+    match machine.parallel:
+        case "replicate" | "shard":
+            return machine.parallel
+        case "auto":
+            state = BYTES_A_PARAMETER * sum(parameter.numel() for parameter in module.parameters())
+            return "replicate" if state <= WHOLE_SHARE * machine.hardware.memory_gib * 2**30 else "shard"
+
+
+def spread(module: StageModule, *, machine: Machine, world: World) -> Spread:
+    """Spread a module whose parameters are equal on every process; what trains must be set already.
+
+    Shards: the vision backbone, every block of the language model, and all the rest are one unit each. Parameters and
+    optimiser state stay in float32; `machine.gather` is the type in which parameters travel, gradients are reduced in
+    float32.
+    """
+    how = choose(module, machine, world)
+    match how:
+        case "alone":
+            return Spread(module, module, how)
+        case "replicate":
+            devices = [torch.cuda.current_device()] if machine.device == "cuda" else None
+            call = DistributedDataParallel(
+                module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+            )
+            return Spread(module, call, how)
+        case "shard":
+            mesh = init_device_mesh(machine.device, (world.size,))
+            travels = machine.gather == "bfloat16" and module.model.precision == "bfloat16"
+            policy = MixedPrecisionPolicy(
+                param_dtype=torch.bfloat16 if travels else None,
+                reduce_dtype=torch.float32,
+                # The residual stream keeps its type: autocast lowers the products alone.
+                cast_forward_inputs=False,
+            )
+            model = module.model
+            # The backbone as one unit: it runs once a forward pass, but its blocks once for each shape of view, and how
+            # many shapes there are differs between processes.
+            for unit in (model.vision, *model.language.blocks):
+                fully_shard(unit, mesh=mesh, mp_policy=policy)
+            fully_shard(module, mesh=mesh, mp_policy=MixedPrecisionPolicy(cast_forward_inputs=False))
+            return Spread(module, module, how)
+
+
+def join(machine: Machine) -> World:
+    """Join the process group of the launcher that started this process, if any; with CUDA one device a process."""
+    if not launched():
+        return World()
+    if not torch.distributed.is_initialized():
+        if machine.device == "cuda":
+            torch.cuda.set_device(local_rank())
+        backend = "cpu:gloo,cuda:nccl" if machine.device == "cuda" else "gloo"
+        torch.distributed.init_process_group(backend)
+    return World.current()
+
+
+def leave(world: World) -> None:
+    """Leave the process group once everybody is here; what follows is one process's work."""
+    world.wait()
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
