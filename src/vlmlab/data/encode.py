@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -76,12 +76,13 @@ class Encoder:
         self._cached_views = cached_views
         self._views: OrderedDict[str, View] = OrderedDict()
 
-    def encode(self, document: Document) -> Example:
-        """Begin token, parts, end token (only if the document is complete).
+    def encode(self, document: Document, views: Sequence[View] | None = None) -> Example:
+        """Begin token, parts, end token (only if the document is complete). `views` are the images', where known.
 
         The end token is learned where the last text is. Raises DataError naming the picture that cannot be read, and
         for a text that would become a control token.
         """
+        seen = iter([self.view(image.picture) for image in document.images] if views is None else views)
         tokenizer = self.tokenizer
         ids, learn = [tokenizer.bos], [False]
         images: list[EncodedImage] = []
@@ -100,7 +101,7 @@ class Encoder:
                     ids += tokens
                     learn += [learned] * len(tokens)
                 case Image(picture):
-                    image = self._image(picture, start=len(ids))
+                    image = self._image(picture, next(seen), start=len(ids))
                     span = [tokenizer.image] * image.length
                     if image.marked:
                         span = [tokenizer.image_start, *span, tokenizer.image_end]
@@ -131,8 +132,7 @@ class Encoder:
                 self._views.popitem(last=False)
         return view
 
-    def _image(self, picture: Picture, *, start: int) -> EncodedImage:
-        view = self.view(picture)
+    def _image(self, picture: Picture, view: View, *, start: int) -> EncodedImage:
         marked = self.model.fusion.marks
         return EncodedImage(
             start=start + marked,
