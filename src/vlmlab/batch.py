@@ -31,7 +31,8 @@ class Batch:
     targets    int64 (rows, length)   targets[r, p] is the token to be predicted *from* position p, or IGNORED
     positions  int64 (rows, length)   0, 1, 2, ... within each document
     segments   int64 (rows, length)   1, 2, ... by document, 0 at padding; different segments never see each other
-    pixels     float32 (views, 3, height, width)   normalised; smaller views are padded at the bottom and right with 0
+    pixels     uint8 (views, 3, height, width)   as resized; the backbone normalises them, where floats count as
+               normalised already; smaller views are padded at the bottom and right with 0, which no grid reaches
     grids      one Grid a view: patches that are real
     spans      one ImageSpan an image occurrence; several spans may show the same view
     keys       keys[r] are the documents of row r, in order of their segments

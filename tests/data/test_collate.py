@@ -54,14 +54,15 @@ def test_every_row_of_many_documents_is_the_rows_of_its_documents() -> None:
     assert int((packed.ids == TOKENIZER.image).sum()) == packed.num_visual()
 
 
-def test_pixels_are_normalised_and_smaller_views_padded_with_zero() -> None:
+def test_views_are_stacked_as_they_are_and_smaller_views_padded_with_zero() -> None:
     wide = example("w", Image(picture("w", height=16, width=40)), Text("a"))
     tall = example("t", Image(picture("t", height=40, width=16)), Text("a"))
     batch = collate([[wide], [tall]], length=12, tokenizer=TOKENIZER, model=MODEL)
     assert batch.pixels.shape == (2, 3, 16, 16)
     assert [tuple(grid) for grid in batch.grids] == [(1, 2), (2, 1)]
-    expected = (wide.images[0].view.float() / 255 - 0.5) / 0.5
-    torch.testing.assert_close(batch.pixels[0, :, :8, :], expected)
+    assert batch.pixels.dtype == torch.uint8
+    assert torch.equal(batch.pixels[0, :, :8, :], wide.images[0].view)
+    assert torch.equal(batch.pixels[1, :, :, :8], tall.images[0].view)
     assert (batch.pixels[0, :, 8:] == 0).all()
     assert (batch.pixels[1, :, :, 8:] == 0).all()
 

@@ -49,7 +49,7 @@ def examples(encoder: Encoder, pictures: list[ArrayPicture]) -> list[Example]:
 
 
 def visual_tokens(model: VisionLanguageModel, recipe: Recipe, examples: list[Example]) -> list[torch.Tensor]:
-    store = VisualTokens(model, recipe_model=recipe.model, views=4)
+    store = VisualTokens(model, views=4)
     return store.of([image for example in examples for image in example.images])
 
 
@@ -81,7 +81,7 @@ def test_views_of_the_batch_and_of_the_store_stand_in_one_order(model, recipe, t
 
 
 def test_each_picture_passes_the_backbone_once(model, recipe, examples) -> None:
-    store = VisualTokens(model, recipe_model=recipe.model, views=2)
+    store = VisualTokens(model, views=2)
     images = [image for example in examples for image in example.images]
     first = store.of(images)
     assert store.computed == 6
@@ -91,7 +91,7 @@ def test_each_picture_passes_the_backbone_once(model, recipe, examples) -> None:
 
 
 def test_a_store_without_memory_still_serves_a_batch(model, recipe, examples) -> None:
-    store = VisualTokens(model, recipe_model=recipe.model, views=2, memory=0)
+    store = VisualTokens(model, views=2, memory=0)
     images = [image for example in examples for image in example.images]
     kept = store.of(images)
     for tokens, expected in zip(kept, visual_tokens(model, recipe, examples), strict=True):
@@ -101,7 +101,7 @@ def test_a_store_without_memory_still_serves_a_batch(model, recipe, examples) ->
 
 
 def test_a_key_with_other_pixels_is_computed_anew(model, recipe, encoder) -> None:
-    store = VisualTokens(model, recipe_model=recipe.model, views=2)
+    store = VisualTokens(model, views=2)
     dark, light = (ArrayPicture("same", np.full((16, 16, 3), level, np.uint8)) for level in (10, 200))
     fresh = [Encoder(encoder.tokenizer, recipe.model, recipe.model.image) for _ in range(2)]
     (one,) = store.of(fresh[0].encode(Document("d", (Image(dark),))).images)
@@ -202,7 +202,7 @@ def split(example: Example) -> tuple[Example, Example]:
 
 
 def answer_all(model, recipe, tokenizer, examples, *, rows: int, decoding: Decoding, seed: int = 0) -> list[Answer]:
-    store = VisualTokens(model, recipe_model=recipe.model, views=3)
+    store = VisualTokens(model, views=3)
     answerer = Answerer(model, recipe_model=recipe.model, tokenizer=tokenizer, visual=store, rows=rows, end="\n")
     candidates = [(answerer.candidate(" red\n"),), (answerer.candidate(" a"), answerer.candidate(" two cats\n"))]
     trails = []
@@ -215,7 +215,7 @@ def answer_all(model, recipe, tokenizer, examples, *, rows: int, decoding: Decod
 
 def test_a_trail_answers_as_its_prompts_do_one_by_one(model, recipe, tokenizer, encoder, pictures) -> None:
     decoding = Decoding(max_tokens=5)
-    store = VisualTokens(model, recipe_model=recipe.model, views=3)
+    store = VisualTokens(model, views=3)
     answerer = Answerer(model, recipe_model=recipe.model, tokenizer=tokenizer, visual=store, rows=8, end="\n")
     candidate = answerer.candidate(" two cats\n")
     shot = (Text(" what colour? answer: red\n"), Image(pictures[0]))
@@ -331,6 +331,6 @@ def test_prompts_that_leave_no_room_are_refused_with_the_numbers(model, recipe, 
 
 
 def test_without_an_end_text_the_end_token_ends_a_candidate(model, recipe, tokenizer) -> None:
-    store = VisualTokens(model, recipe_model=recipe.model, views=3)
+    store = VisualTokens(model, views=3)
     answerer = Answerer(model, recipe_model=recipe.model, tokenizer=tokenizer, visual=store, rows=1, end="")
     assert answerer.candidate(" red")[-1] == tokenizer.eos

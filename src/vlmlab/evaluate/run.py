@@ -66,7 +66,7 @@ def evaluate(
     training = model.training
     model.eval()
     try:
-        visual = VisualTokens(model, recipe_model=recipe.model, views=machine.evaluation_rows)
+        visual = VisualTokens(model, views=machine.evaluation_rows)
         for benchmark in benchmarks:
             asker = _Asker(
                 model, benchmark=benchmark, recipe=recipe, tokenizer=tokenizer, machine=machine, visual=visual

@@ -9,10 +9,9 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from vlmlab.data.collate import normalise
+from vlmlab.data.collate import stack_views
 from vlmlab.data.encode import EncodedImage
 from vlmlab.models.model import VisionLanguageModel
-from vlmlab.recipe.recipe import Model
 
 MEMORY = 512 * 2**20
 """Bytes of visual tokens and views that are kept between batches; what one batch needs is there in any case."""
@@ -35,10 +34,9 @@ class VisualTokens:
     beside its tokens and compared, so that another view is another entry's replacement and never its stand-in.
     """
 
-    def __init__(self, model: VisionLanguageModel, *, recipe_model: Model, views: int, memory: int = MEMORY) -> None:
+    def __init__(self, model: VisionLanguageModel, *, views: int, memory: int = MEMORY) -> None:
         """`views` views pass the backbone at a time."""
         self._model = model
-        self._recipe_model = recipe_model
         self._views = views
         self._memory = memory
         self._known: OrderedDict[str, _Known] = OrderedDict()
@@ -69,7 +67,7 @@ class VisualTokens:
 
     def _compute(self, images: list[EncodedImage]) -> None:
         device = next(self._model.parameters()).device
-        pixels = normalise([image.view for image in images], model=self._recipe_model).to(device)
+        pixels = stack_views([image.view for image in images]).to(device)
         produced = self._model.visual_tokens(pixels, tuple(image.grid for image in images))
         self.computed += len(images)
         for image, tokens in zip(images, produced, strict=True):

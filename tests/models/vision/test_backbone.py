@@ -76,6 +76,16 @@ def test_a_view_does_not_depend_on_the_others_of_its_batch():
     torch.testing.assert_close(together[2].patches, vision(pixels[2:], (SQUARE,))[0].patches, atol=1e-6, rtol=1e-6)
 
 
+@pytest.mark.parametrize("mean_std", [((0.5,) * 3, (0.5,) * 3), ((0.48, 0.46, 0.41), (0.27, 0.26, 0.28))])
+def test_bytes_are_normalised_and_floats_taken_as_they_are(mean_std: tuple[tuple[float, ...], tuple[float, ...]]):
+    mean, std = mean_std
+    vision = tiny_model(vision={"mean": list(mean), "std": list(std)}).vision
+    pixels = torch.arange(2 * 3 * 12 * 12).view(2, 3, 12, 12).remainder(256).to(torch.uint8)
+    normalised = (pixels.float() / 255 - torch.tensor(mean).view(3, 1, 1)) / torch.tensor(std).view(3, 1, 1)
+    assert torch.equal(vision.normalise(pixels), normalised)
+    assert torch.equal(stacked(vision(pixels, (SQUARE, SQUARE))), stacked(vision(normalised, (SQUARE, SQUARE))))
+
+
 def test_siglip_384_keeps_its_native_table_on_378_pixels():
     vision = tiny_model(vision={"patch": 4, "side": 15, "depth": 1}).vision
     assert vision.spec.positions() == 9
