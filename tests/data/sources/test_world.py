@@ -75,7 +75,7 @@ def test_every_family_reaches_a_batch() -> None:
             recipe=recipe, stage="all", tokenizer=tokenizer, sources=sources, workers=0, prefetch=1
         ) as own:
             runs.append(list(itertools.islice(own, 3)))
-    assert set().union(*(loaded.sources for loaded in runs[0])) == set(FAMILIES)
+    assert set().union(*(loaded.by_source() for loaded in runs[0])) == set(FAMILIES)
     for first, second in zip(*runs, strict=True):
         assert torch.equal(first.batch.pixels, second.batch.pixels)
         assert torch.equal(first.batch.ids, second.batch.ids)

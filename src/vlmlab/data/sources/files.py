@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,25 +26,31 @@ class LocalFile:
     name: str
 
     def read(self, offset: int, size: int, *, key: str = "") -> bytes:
-        """Bytes of the file. Opened anew each time: no handle travels into a worker, none is left open.
+        """Bytes of the file; errors name the sample `key`, or else the file."""
+        return self.read_places([(offset, size)], key=key)[0]
 
-        Raises DataError, naming the sample `key` or else the file, where it cannot be read or has become shorter since
-        its index was made.
+    def read_places(self, places: Sequence[tuple[int, int]], *, key: str = "") -> list[bytes]:
+        """The bytes at (offset, size) places. Opened anew each time: no handle travels into a worker, none is left.
+
+        Raises DataError where the file cannot be read, or has become shorter since its index was made.
         """
+        found: list[bytes] = []
         try:
             with self.path.open("rb", buffering=0) as handle:
-                handle.seek(offset)
-                data = handle.read(size)
+                for offset, size in places:
+                    handle.seek(offset)
+                    found.append(handle.read(size))
         except OSError as error:
             raise DataError(
                 key or str(self.path), f"{self.path} cannot be read ({error.strerror}); it was there before"
             ) from error
-        if len(data) < size:
-            raise DataError(
-                key or str(self.path),
-                f"{self.path} ends after {len(data)} of {size} bytes at {offset}; it was longer before; fetch it again",
-            )
-        return data
+        for (offset, size), data in zip(places, found, strict=True):
+            if len(data) < size:
+                raise DataError(
+                    key or str(self.path),
+                    f"{self.path} has {len(data)} of {size} bytes at {offset}; it was longer before; fetch it again",
+                )
+        return found
 
 
 def find_files(path: str, *, where: str, root: Path) -> tuple[LocalFile, ...]:

@@ -18,6 +18,7 @@ from vlmlab.files import digest
 from vlmlab.recipe.source import WebdatasetSource
 
 IMAGES = ("jpg", "jpeg", "png", "webp", "bmp", "gif")
+CAPTIONS = ("txt", "json")
 CAPTION_FIELDS = ("caption", "text")
 
 
@@ -32,7 +33,7 @@ class _Sample:
 
     def is_whole(self) -> bool:
         """Whether it has an image and a caption."""
-        return not self.fault and bool(set(IMAGES) & set(self.members)) and bool({"txt", "json"} & set(self.members))
+        return not self.fault and bool(set(IMAGES) & set(self.members)) and bool(set(CAPTIONS) & set(self.members))
 
 
 class WebdatasetRows:
@@ -71,7 +72,12 @@ class WebdatasetRows:
         if image is None:
             found = ", ".join(sample.members)
             raise DataError(key, f"{sample.name} has no image beside {found}; expected one of {', '.join(IMAGES)}")
-        return CaptionRow(key, EncodedPicture(f"{key}.0", file.read(*image, key=key)), _caption(file, sample, key=key))
+        kind = next((kind for kind in CAPTIONS if kind in sample.members), None)
+        if kind is None:
+            found = ", ".join(sample.members)
+            raise DataError(key, f"{sample.name} has no caption beside {found}; expected {sample.name}.txt or .json")
+        pixels, caption = file.read_places([image, sample.members[kind]], key=key)
+        return CaptionRow(key, EncodedPicture(f"{key}.0", pixels), _caption(caption, kind, sample.name, key=key))
 
     def find(self, key: str) -> int:
         shard, place = place_in(key, name=self._name, files=self._files)
@@ -83,23 +89,20 @@ class WebdatasetRows:
         return digest(["webdataset", content_hash(self._files)])
 
 
-def _caption(file: LocalFile, sample: _Sample, *, key: str) -> str:
+def _caption(data: bytes, kind: str, name: str, *, key: str) -> str:
+    """The text of NAME.txt or NAME.json."""
     try:
-        if "txt" in sample.members:
-            return file.read(*sample.members["txt"], key=key).decode("utf-8")
-        if "json" in sample.members:
-            value = json.loads(file.read(*sample.members["json"], key=key))
-            for name in CAPTION_FIELDS:
-                if isinstance(value, dict) and isinstance(value.get(name), str):
-                    return value[name]
-            raise DataError(key, f"{sample.name}.json has no text in {' or '.join(CAPTION_FIELDS)}")
+        if kind == "txt":
+            return data.decode("utf-8")
+        value = json.loads(data)
     except (ValueError, RecursionError) as error:
         raise DataError(
-            key, f"the caption of {sample.name} is broken ({error}); expected UTF-8 text or a JSON object"
+            key, f"the caption of {name} is broken ({error}); expected UTF-8 text or a JSON object"
         ) from error
-    raise DataError(
-        key, f"{sample.name} has no caption beside {', '.join(sample.members)}; expected {sample.name}.txt or .json"
-    )
+    for field_name in CAPTION_FIELDS:
+        if isinstance(value, dict) and isinstance(value.get(field_name), str):
+            return value[field_name]
+    raise DataError(key, f"{name}.json has no text in {' or '.join(CAPTION_FIELDS)}")
 
 
 def _index(file: LocalFile) -> list[_Sample]:
