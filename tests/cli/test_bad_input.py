@@ -125,7 +125,7 @@ def test_the_same_recipe_without_a_mistake_runs(
         ),
         pytest.param(
             tree("broken.jsonl", stages=only(duration={"steps": 100}, batch={"rows": 4, "length": 64})),
-            ("100 of 200 samples refused", "broken.jsonl:2: broken JSON", "Mend or remove them"),
+            ("100 of 200 samples refused", "broken.jsonl#1: ", "broken JSON", "Mend or remove them"),
             id="broken line",
         ),
         pytest.param(
@@ -193,7 +193,7 @@ def test_ctrl_c_in_the_middle_continues_later(folder: Path, monkeypatch: pytest.
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=60)
     assert process.returncode == 130
-    assert "interrupted; run the same command again to continue" in errors
+    assert "stopped by Ctrl-C in stage only at step" in errors
     assert "Traceback" not in errors
     assert not Path("runs/stopped/manifest.json").exists()
 

@@ -64,7 +64,8 @@ class Machine(Spec):
     threads: int = Field(default=2, ge=1)
     """Threads of torch on a CPU, of each process; results are bit-identical for one number of threads."""
     workers: int = Field(default=0, ge=0)
-    """Processes that prepare data, for each device; 0 prepares it in the training process. Batches are the same for any number."""
+    """Processes that prepare data, for each device; 0 prepares it in the training process. Batches are the same for
+    any number."""
     prefetch: int = Field(default=4, ge=1)
     """Chunks of examples each worker prepares ahead."""
     micro_rows: int | None = Field(default=None, ge=1)

@@ -57,14 +57,14 @@ def launch(arguments: Sequence[str], *, machine: Machine, rendezvous: Rendezvous
             return status
         left = machine.restarts - attempt
         again = f"starting again from the last checkpoint ({left} more times at most)" if left else "giving up"
-        print(f"vlmlab: {words}; {again}", file=sys.stderr, flush=True)
+        print(f"vlmlab: {words[0]}; {again}", *words[1:], sep="\n  ", file=sys.stderr, flush=True)
     return 1
 
 
 def _attempt(
     arguments: Sequence[str], *, machine: Machine, each: int, endpoint: str, job: str, n: int
-) -> tuple[int, str]:
-    """One start of all processes: exit status, and what to say of it."""
+) -> tuple[int, list[str]]:
+    """One start of all processes: exit status, and what to say of it, with the lost process's last lines."""
     with tempfile.TemporaryDirectory(prefix="vlmlab-") as logs:
         config = LaunchConfig(
             min_nodes=machine.nodes,
@@ -84,20 +84,19 @@ def _attempt(
         except ChildFailedError as error:
             return _verdict(error, Path(logs))
         except SignalException as stopped:
-            return 128 + int(stopped.sigval), "stopped"
-    return 0, "done"
+            return 128 + int(stopped.sigval), ["stopped"]
+    return 0, ["done"]
 
 
-def _verdict(error: ChildFailedError, logs: Path) -> tuple[int, str]:
+def _verdict(error: ChildFailedError, logs: Path) -> tuple[int, list[str]]:
     """What ended a job: the first process that failed decides, but a mistake or a wish to stop of any counts more."""
     codes = {rank: failure.exitcode for rank, failure in error.failures.items()}
     for status in (MISTAKE, *STOPPED):
         if status in codes.values():
-            return status, ""
+            return status, []
     rank, first = min(error.failures.items(), key=lambda item: item[1].timestamp)
     how = signal.Signals(-first.exitcode).name if first.exitcode < 0 else f"exit status {first.exitcode}"
-    words = f"process {rank} of the run was lost ({how})"
+    words = [f"process {rank} of the run was lost ({how})"]
     for file in sorted(logs.rglob(f"{first.local_rank}/stderr.log")):
-        lines = file.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN:]
-        words += "".join(f"\n  {line}" for line in lines)
+        words += file.read_text(encoding="utf-8", errors="replace").splitlines()[-_SHOWN:]
     return 1, words

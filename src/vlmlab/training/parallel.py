@@ -51,8 +51,13 @@ def choose(module: nn.Module, machine: Machine, world: World) -> Spreading:
         case "replicate" | "shard":
             return machine.parallel
         case "auto":
-            state = BYTES_A_PARAMETER * sum(parameter.numel() for parameter in module.parameters())
-            return "replicate" if state <= WHOLE_SHARE * machine.hardware.memory_gib * 2**30 else "shard"
+            return "replicate" if fits_whole(module, machine, world) else "shard"
+
+
+def fits_whole(module: nn.Module, machine: Machine, world: World) -> bool:
+    """Whether one device can hold the training state of the whole module; a process on its own must."""
+    state = BYTES_A_PARAMETER * sum(parameter.numel() for parameter in module.parameters())
+    return world.size == 1 or state <= WHOLE_SHARE * machine.hardware.memory_gib * 2**30
 
 
 def spread(module: StageModule, *, machine: Machine, world: World) -> Spread:

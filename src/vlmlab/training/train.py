@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from vlmlab.data.loader import LoadedBatch, LoaderState, StageLoader
@@ -18,17 +19,20 @@ from vlmlab.models.build import components
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.models.objectives.build import build_objective
 from vlmlab.models.trainable import fingerprint, set_trainable
+from vlmlab.random_streams import stream_seed
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.stage import Stage
 from vlmlab.records.run import LedgerRow, Refusals, StepRecord
 from vlmlab.training.checkpoint import CheckpointWriter, find_checkpoint, restore, training_tensors, whole
+from vlmlab.training.checks.before import check_groups, check_model
+from vlmlab.training.checks.subject import Subject, fresh_components
 from vlmlab.training.interruption import Wish, heard
 from vlmlab.training.ledger import ledger
 from vlmlab.training.monitor import Counts, Monitor, MonitorState
 from vlmlab.training.moves import check_moves
 from vlmlab.training.optim import build_optimizer, finished, progress, set_learning_rates
-from vlmlab.training.parallel import spread
+from vlmlab.training.parallel import fits_whole, spread
 from vlmlab.training.stage_module import StageModule
 from vlmlab.training.step import StepResult, agree, keys_of, train_step
 from vlmlab.training.world import World
@@ -103,10 +107,22 @@ def train_stage(
     if on_ledger is not None:
         on_ledger(rows)
     module = StageModule(model, objective, sees=sees, shared=world.size > 1)
+    subject = Subject(
+        model=model, objective=objective, stage=stage, placeholder=tokenizer.image, rows=machine.micro_rows
+    )
+    if fits_whole(module, machine, world):
+        # From the stage's start also where it continues: the weights are still those it began with. Every process
+        # looks at the first one's rows, so that all of them refuse or none.
+        with StageLoader(
+            recipe=recipe, stage=name, tokenizer=tokenizer, sources=sources, workers=0, prefetch=1, size=world.size
+        ) as ahead:
+            first = (loaded.batch for loaded in ahead)
+            check_model(subject, name=name, batches=first, fresh=fresh_components(recipe, name))
     shape = spread(module, machine=machine, world=world)
     # Again: shards are new parameters.
     groups = set_trainable(model, objective, stage)
     optimizer = build_optimizer(groups, stage.optimizer, device=machine.device)
+    check_groups(subject, name=name, optimizer=optimizer)
     parts: dict[str, nn.Module] = {group.component: _part(model, objective, group.component) for group in groups}
     before = {component: fingerprint(part) for component, part in components(model).items()}
 
@@ -137,6 +153,7 @@ def train_stage(
             loaded = next(batches)
             place = loaded.state
             step = agree(loaded.batch, stage.objective, world, stop=_asked(wish), save=clock.due(counts.steps + 1))
+            reseed(recipe.seed, name, counts.steps, world)
             rates = set_learning_rates(optimizer, groups, stage, steps=counts.steps, tokens=counts.tokens)
             result = train_step(
                 shape, stage.objective, optimizer, loaded.batch, step,
@@ -174,6 +191,15 @@ def train_stage(
         sharded=shape.how == "shard",
         stop=_last_wish(wish, world),
     )
+
+
+def reseed(seed: int, stage: str, step: int, world: World) -> None:
+    """Random numbers of torch are a function of the step and the process: nothing of them has to be saved."""
+    value = stream_seed(seed, "step", stage, step, world.rank)
+    # Not torch.manual_seed: it takes a millisecond.
+    torch.default_generator.manual_seed(value)
+    if torch.cuda.is_available():
+        torch.cuda.manual_seed(value)
 
 
 class _Clock:
