@@ -117,5 +117,5 @@ def _end_with(parent: int) -> None:
     siblings hold the pipe's other end open.
     """
     while os.getppid() == parent:
-        time.sleep(1.0)
+        time.sleep(0.5)
     os._exit(1)

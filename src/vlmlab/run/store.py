@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import shutil
+import time
 from collections.abc import Generator
 from pathlib import Path
+from typing import TextIO
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -17,18 +19,34 @@ from vlmlab.records.run import StageRecord
 from vlmlab.training.checkpoint import load_into, save_tensors
 
 
+PATIENCE = 2.0
+"""Seconds that the workers of a killed run may go on holding its lock: they look for their parent twice a second."""
+
+
 @contextlib.contextmanager
 def exclusive(path: Path, *, where: str, wait: bool) -> Generator[None]:
-    """Hold a lock file. Without `wait`, RunError when another process holds it."""
+    """Hold a lock file. Without `wait`, RunError when another process goes on holding it."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with path.open("w") as handle:
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-        except BlockingIOError as error:
-            raise RunError(
-                where, "another process is writing here; wait until it ends, or choose another --out"
-            ) from error
+        if wait:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+        elif not _soon(handle):
+            raise RunError(where, "another process is writing here; wait until it ends, or choose another --out")
         yield
+
+
+def _soon(handle: TextIO) -> bool:
+    """Whether the lock could be had within PATIENCE."""
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() > deadline:
+                return False
+            time.sleep(0.05)
+        else:
+            return True
 
 
 class Store:
