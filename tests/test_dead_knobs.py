@@ -45,6 +45,10 @@ INERT = {
     "data.sources.facts.scenes": "the family has no pictures",
     "stages.language.image": "the stage's sources have no pictures",
     "stages.language.batch.images": "the stage's sources have no pictures",
+    **{
+        f"stages.{stage}.nonfinite_steps": "a limit on steps that are not finite; these stages have none"
+        for stage in ("vision", "language", "join")
+    },
     "stages.vision.mixture.captions": "the only source of the stage: its share is one whatever its weight",
 }
 """Leaves that may change without changing a result, and why."""
@@ -84,6 +88,9 @@ TOGETHER = {
     "stages.vision.objective.text.width": {"stages.vision.objective.text.width": 24},
     "stages.vision.objective.text.heads": {"stages.vision.objective.text.heads": 4},
     "stages.language.batch.packing": {"stages.language.batch.packing": False, "stages.language.batch.length": 256},
+    "stages.vision.batch.streams": {"stages.vision.batch.streams": 2},
+    "stages.language.batch.streams": {"stages.language.batch.streams": 2},
+    "stages.join.batch.streams": {"stages.join.batch.streams": 3},
     "evaluation.confidence": {"evaluation.confidence": 0.8},
     "data.world.scenes.caption_style": {"data.world.scenes.caption_style": "alt_text"},
     "data.world.scenes.objects": {"data.world.scenes.objects": [2, 3]},
@@ -205,7 +212,7 @@ class Effects:
                 shutil.rmtree(work, ignore_errors=True)
                 train_stage(
                     model, recipe=self.recipe, name=name, tokenizer=self._tokenizer(), sources=self._sources(),
-                    machine=micro_machine(self.folder), folder=work,
+                    machine=micro_machine(self.folder), folder=work, content={},
                 )  # fmt: skip
             return model
 

@@ -17,6 +17,7 @@ from vlmlab.cli.look import look_command
 from vlmlab.cli.plan import plan_command
 from vlmlab.cli.report import report_command
 from vlmlab.cli.run import demo_command, run_command
+from vlmlab.cli.submit import submit_command
 from vlmlab.cli.world import world_command
 from vlmlab.errors import Interrupted, VlmlabError
 
@@ -31,6 +32,7 @@ app = typer.Typer(
 # A new verb is two lines: its import above and its registration here.
 app.command("demo")(demo_command)
 app.command("run")(run_command)
+app.command("submit")(submit_command)
 app.command("evaluate")(evaluate_command)
 app.command("report")(report_command)
 app.command("plan")(plan_command)

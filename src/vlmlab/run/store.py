@@ -18,7 +18,6 @@ from vlmlab.files import file_digest, read_json, write_json
 from vlmlab.records.run import StageRecord
 from vlmlab.training.checkpoint import load_into, save_tensors
 
-
 PATIENCE = 2.0
 """Seconds that the workers of a killed run may go on holding its lock: they look for their parent twice a second."""
 

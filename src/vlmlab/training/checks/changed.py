@@ -23,7 +23,7 @@ def changed(batch: Batch, where: Tensor, *, vocabulary: int, placeholder: int) -
     for view in range(batch.num_views):
         shown = [whole for span, whole in zip(batch.spans, inside, strict=True) if span.view == view]
         if shown and all(shown):
-            pixels[view] = 0.5 - pixels[view]
+            pixels[view] = 255 - pixels[view] if pixels.dtype == torch.uint8 else 0.5 - pixels[view]
     return replace(batch, ids=ids, pixels=pixels)
 
 
