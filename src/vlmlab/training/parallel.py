@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Literal
@@ -73,9 +74,12 @@ def spread(module: StageModule, *, machine: Machine, world: World) -> Spread:
             return Spread(module, module, how)
         case "replicate":
             devices = [torch.cuda.current_device()] if machine.device == "cuda" else None
-            call = DistributedDataParallel(
-                module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
-            )
+            with warnings.catch_warnings():
+                # Buffers hold constants. The argument's new name is not known to every torch that is supported.
+                warnings.filterwarnings("ignore", message="`broadcast_buffers` is deprecated")
+                call = DistributedDataParallel(
+                    module, device_ids=devices, broadcast_buffers=False, gradient_as_bucket_view=True
+                )
             return Spread(module, call, how)
         case "shard":
             mesh = init_device_mesh(machine.device, (world.size,))
