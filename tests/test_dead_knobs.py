@@ -49,6 +49,7 @@ INERT = {
         f"stages.{stage}.nonfinite_steps": "a limit on steps that are not finite; these stages have none"
         for stage in ("vision", "language", "join")
     },
+    "stages.language.batch.streams": "every document of the stage fills a row: two streams deal out as one does",
     "stages.vision.mixture.captions": "the only source of the stage: its share is one whatever its weight",
 }
 """Leaves that may change without changing a result, and why."""
@@ -89,7 +90,6 @@ TOGETHER = {
     "stages.vision.objective.text.heads": {"stages.vision.objective.text.heads": 4},
     "stages.language.batch.packing": {"stages.language.batch.packing": False, "stages.language.batch.length": 256},
     "stages.vision.batch.streams": {"stages.vision.batch.streams": 2},
-    "stages.language.batch.streams": {"stages.language.batch.streams": 2},
     "stages.join.batch.streams": {"stages.join.batch.streams": 3},
     "evaluation.confidence": {"evaluation.confidence": 0.8},
     "data.world.scenes.caption_style": {"data.world.scenes.caption_style": "alt_text"},
