@@ -67,7 +67,7 @@ def same(run: Path, other: Path) -> None:
 
 
 def test_two_sharded_processes_train_what_one_does(alone: Path, tmp_path: Path) -> None:
-    process = start(tmp_path, parallel="shard", checkpoint_steps=2)
+    process = start(tmp_path, parallel="shard", checkpoint_steps=2, gradient_checkpointing="true", micro_rows=1)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     same(tmp_path / "run", alone)
