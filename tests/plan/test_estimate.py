@@ -139,3 +139,18 @@ def test_obelics_expectation_is_that_of_its_card() -> None:
     pages = expectation(load_recipe("llava-1b").recipe.data.sources["pages"])
     assert pages.text_tokens == pytest.approx(115e9 / 141_047_697, rel=0.01)
     assert pages.images == pytest.approx(353e6 / 141_047_697, rel=0.01)
+
+
+def test_what_does_not_fit_is_cut_into_shards() -> None:
+    large, small = Hardware(memory_gib=80), Hardware(memory_gib=1e-3)
+    recipe = recipe_with({})
+
+    def state(machine: Machine) -> list[int]:
+        return [stage.memory.weights + stage.memory.optimizer for stage in plan(recipe, machine).stages]
+
+    whole = state(Machine(hardware=large))
+    assert state(Machine(hardware=large, devices=4)) == whole
+    assert state(Machine(hardware=small, devices=4, parallel="replicate")) == whole
+    for machine in (Machine(hardware=small, devices=4), Machine(hardware=large, devices=4, parallel="shard")):
+        for cut, uncut in zip(state(machine), whole, strict=True):
+            assert cut == pytest.approx(uncut / 4, rel=1e-3)

@@ -14,6 +14,32 @@ from vlmlab.recipe.stage import Contrastive, Stage
 _FLOAT32 = 4
 
 
+WHOLE_SHARE = 0.4
+"""Share of a device's memory that weights, gradients and optimiser state may take before `auto` cuts them into
+shards."""
+
+
+def state_bytes(*, parameters: int, trained: int) -> int:
+    """Float32 weights of everything, and gradients and AdamW's two moments of what trains."""
+    return _FLOAT32 * (parameters + 3 * trained)
+
+
+def fits_whole(machine: Machine, *, parameters: int, trained: int) -> bool:
+    """Whether one device can hold the training state of the whole model."""
+    return state_bytes(parameters=parameters, trained=trained) <= WHOLE_SHARE * machine.hardware.memory_gib * 2**30
+
+
+def shards(machine: Machine, *, parameters: int, trained: int) -> bool:
+    """Whether several devices hold the training state in shards rather than each the whole."""
+    match machine.parallel:
+        case "replicate":
+            return False
+        case "shard":
+            return machine.devices > 1
+        case "auto":
+            return machine.devices > 1 and not fits_whole(machine, parameters=parameters, trained=trained)
+
+
 @dataclass(frozen=True, slots=True)
 class Memory:
     """Bytes on one device."""
@@ -32,13 +58,15 @@ class Memory:
 
 
 def stage_memory(recipe: Recipe, stage: Stage, *, machine: Machine, counts: StepCounts) -> Memory:
-    """Memory of a stage. A replica on every device: nothing is sharded."""
+    """Memory of a stage. Shards are even; what is gathered for one block at a time is left out."""
     own = objective_parameters(stage.objective, vision=recipe.model.vision, vocabulary=recipe.vocabulary())
     trained = sum(trained_parameters(recipe, stage).values())
+    parameters = sum(model_parameters(recipe).values()) + own
+    parts = machine.devices if shards(machine, parameters=parameters, trained=trained) else 1
     return Memory(
-        weights=_FLOAT32 * (sum(model_parameters(recipe).values()) + own),
-        gradients=_FLOAT32 * trained,
-        optimizer=2 * _FLOAT32 * trained,
+        weights=math.ceil(_FLOAT32 * parameters / parts),
+        gradients=math.ceil(_FLOAT32 * trained / parts),
+        optimizer=math.ceil(2 * _FLOAT32 * trained / parts),
         activations=_activations(recipe, stage, machine=machine, counts=counts),
     )
 

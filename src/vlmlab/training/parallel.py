@@ -13,15 +13,10 @@ from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import MixedPrecisionPolicy, fully_shard
 from torch.nn.parallel import DistributedDataParallel
 
+from vlmlab.plan.memory import fits_whole, shards
 from vlmlab.recipe.machine import Machine
 from vlmlab.training.stage_module import StageModule
 from vlmlab.training.world import World, launched, local_rank
-
-BYTES_A_PARAMETER = 16
-"""Of training state: weight, gradient and AdamW's two moments in float32."""
-
-WHOLE_SHARE = 0.4
-"""Share of a device's memory that training state may take before `auto` cuts it into shards."""
 
 Spreading = Literal["alone", "replicate", "shard"]
 
@@ -45,20 +40,23 @@ class Spread:
 
 
 def choose(module: nn.Module, machine: Machine, world: World) -> Spreading:
-    """`auto` replicates what fits, because that moves less between devices, and cuts the rest into shards."""
+    """What fits is replicated, because that moves less between devices; the plan decides with the same function."""
     if world.size == 1:
         return "alone"
-    match machine.parallel:
-        case "replicate" | "shard":
-            return machine.parallel
-        case "auto":
-            return "replicate" if fits_whole(module, machine, world) else "shard"
+    return "shard" if shards(machine, **_sizes(module)) else "replicate"
 
 
-def fits_whole(module: nn.Module, machine: Machine, world: World) -> bool:
+def small_enough(module: nn.Module, machine: Machine, world: World) -> bool:
     """Whether one device can hold the training state of the whole module; a process on its own must."""
-    state = BYTES_A_PARAMETER * sum(parameter.numel() for parameter in module.parameters())
-    return world.size == 1 or state <= WHOLE_SHARE * machine.hardware.memory_gib * 2**30
+    return world.size == 1 or fits_whole(machine, **_sizes(module))
+
+
+def _sizes(module: nn.Module) -> dict[str, int]:
+    parameters = list(module.parameters())
+    return {
+        "parameters": sum(parameter.numel() for parameter in parameters),
+        "trained": sum(parameter.numel() for parameter in parameters if parameter.requires_grad),
+    }
 
 
 def spread(module: StageModule, *, machine: Machine, world: World) -> Spread:

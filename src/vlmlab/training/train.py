@@ -32,7 +32,7 @@ from vlmlab.training.ledger import ledger
 from vlmlab.training.monitor import Counts, Monitor, MonitorState
 from vlmlab.training.moves import check_moves
 from vlmlab.training.optim import build_optimizer, finished, progress, set_learning_rates
-from vlmlab.training.parallel import fits_whole, spread
+from vlmlab.training.parallel import small_enough, spread
 from vlmlab.training.stage_module import StageModule
 from vlmlab.training.step import StepResult, agree, keys_of, train_step
 from vlmlab.training.world import World
@@ -110,7 +110,7 @@ def train_stage(
     subject = Subject(
         model=model, objective=objective, stage=stage, placeholder=tokenizer.image, rows=machine.micro_rows
     )
-    if fits_whole(module, machine, world):
+    if small_enough(module, machine, world):
         # From the stage's start also where it continues: the weights are still those it began with. Every process
         # looks at the first one's rows, so that all of them refuse or none.
         with StageLoader(
