@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import pickle
 import shlex
+import signal
+import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -61,6 +65,25 @@ def test_the_job_travels_and_comes_back_after_it_was_interrupted() -> None:
     again = job.checkpoint()
     assert isinstance(again, submitit.helpers.DelayedSubmission)
     assert again.function.arguments == ("run", "tiny")
+
+
+def test_a_job_that_runs_is_told_to_save_when_its_time_is_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    submitit = pytest.importorskip("submitit", reason="the extra `cluster` is not installed")
+    job = NodeJob(("run", "tiny"))
+    job._process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)"])
+    asked = []
+
+    def time_is_up(number: int, frame: object) -> None:
+        asked.append(job.checkpoint())
+
+    before = signal.signal(signal.SIGUSR2, time_is_up)
+    try:
+        # As in a job: the signal comes while the main thread waits for the run.
+        threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGUSR2)).start()
+        assert module._ended(job._process) == -signal.SIGTERM
+    finally:
+        signal.signal(signal.SIGUSR2, before)
+    assert isinstance(asked[0], submitit.helpers.DelayedSubmission)
 
 
 def test_without_submitit_or_slurm_it_says_so(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

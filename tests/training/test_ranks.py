@@ -101,6 +101,21 @@ def second_of(launcher: int) -> int:
     raise AssertionError("no process of rank 1")
 
 
+def test_a_job_that_is_asked_to_stop_saves_before_it_leaves(tmp_path: Path) -> None:
+    # With workers: the signal reaches the whole group of each process, and must not take them away first.
+    process = start(tmp_path, workers=1, checkpoint_steps=1000)
+    deadline = time.monotonic() + 150
+    while not any(path.read_text() for path in (tmp_path / "store").glob("*.work/metrics.jsonl")):
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=100)
+    assert process.returncode == 128 + signal.SIGTERM, errors
+    assert "stopped by SIGTERM in stage" in errors
+    assert "is killed by signal" not in errors
+
+
 def test_a_mistake_is_said_once_and_not_tried_again(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "recipe.resolved.json").write_text('{"seed": 7}')

@@ -21,8 +21,9 @@ from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.run import StepRecord
 from vlmlab.run.execute import Silent, run_recipe
-from vlmlab.training.checkpoint import checkpoints, find_checkpoint
+from vlmlab.training.checkpoint import checkpoints, find_checkpoint, seal
 from vlmlab.training.step import clip_gradients
+from vlmlab.training.world import World
 
 TIMED = ("seconds", "data_seconds", "cpu_seconds", "window_seconds", "data_share", "tokens_per_second",
          "learned_per_second", "visual_per_second", "images_per_second", "mfu", "peak_memory")  # fmt: skip
@@ -134,6 +135,16 @@ def test_only_the_last_few_are_kept(tmp_path: Path) -> None:
     assert [path.name for path in checkpoints(folder)] == ["step-00000002", "step-00000003", "step-00000004"]
 
 
+def test_a_good_checkpoint_is_not_pruned_for_a_damaged_later_one(tmp_path: Path) -> None:
+    folder = tmp_path / "checkpoints"
+    for step in (100, 200):
+        (folder / f"step-{step:08d}").mkdir(parents=True)
+    partial = folder / ".partial-step-00000120"
+    partial.mkdir()
+    seal(partial, folder / "step-00000120", manifest={}, keep=2)
+    assert [path.name for path in checkpoints(folder)] == ["step-00000100", "step-00000120"]
+
+
 def test_a_checkpoint_of_another_recipe_is_refused_with_the_fields_named(tmp_path: Path) -> None:
     machine, folder = stop_in_join(tmp_path)
     (path,) = checkpoints(folder)
@@ -174,11 +185,11 @@ def spoil(monkeypatch: pytest.MonkeyPatch, steps: set[int]) -> None:
     """Make the gradient of some steps infinite."""
     calls = [0]
 
-    def spoiled(optimizer: torch.optim.Optimizer, components: list[str], *, clip: float) -> Any:
+    def spoiled(optimizer: torch.optim.Optimizer, components: list[str], *, clip: float, world: World) -> Any:
         calls[0] += 1
         if calls[0] in steps:
             optimizer.param_groups[0]["params"][0].grad.fill_(torch.inf)
-        return clip_gradients(optimizer, components, clip=clip)
+        return clip_gradients(optimizer, components, clip=clip, world=world)
 
     monkeypatch.setattr("vlmlab.training.step.clip_gradients", spoiled)
 

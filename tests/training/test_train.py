@@ -64,3 +64,21 @@ def test_tokens_end_a_stage(tmp_path: Path) -> None:
     run = run_recipe(loaded(recipe), machine=micro_machine(tmp_path))
     rows = read_jsonl(run / "stages" / "language" / "metrics.jsonl")
     assert rows[-1]["tokens"] >= 500 > rows[-2]["tokens"]
+
+
+def test_a_step_that_reaches_nothing_that_trains_changes_nothing(tmp_path: Path) -> None:
+    # The language model is frozen, and one row a step holds one document: some steps hold no image.
+    recipe = micro_recipe(
+        evaluation__benchmarks={},
+        stages__join__train={"connector": {"mode": "full"}},
+        stages__join__mixture={"captions": 1.0, "facts": 1.0},
+        stages__join__batch={"rows": 1, "length": 128, "packing": False},
+        stages__join__duration={"steps": 12},
+    )
+    run = run_recipe(loaded(recipe), machine=micro_machine(tmp_path))
+    rows = read_jsonl(run / "stages" / "join" / "metrics.jsonl")
+    images = [row["images"] for row in rows]
+    without = [now == before for before, now in zip([0, *images], images, strict=False)]
+    assert any(without)
+    assert not all(without)
+    assert [row["gradient_norm"] == 0.0 for row in rows] == without

@@ -103,6 +103,9 @@ class _Asking(Sampler[int]):
 
 def _start_worker(worker: int) -> None:
     """Ctrl-C is for the training process, which then ends its workers; and none of them starts threads of torch."""
+    # A group of its own: what a launcher or a terminal sends to the training process's group is not for workers;
+    # without them it could not finish its step and save.
+    os.setpgid(0, 0)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     os.environ["TOKENIZERS_PARALLELISM"] = "false"

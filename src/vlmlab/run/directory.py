@@ -43,7 +43,7 @@ class RunDirectory:
 
         RunError when another recipe lives there, or another writer.
         """
-        with exclusive(self.path / ".lock", where=str(self.path), wait=False):
+        with exclusive(self.path / ".lock", where=str(self.path)):
             resolved = self.path / "recipe.resolved.json"
             if resolved.exists():
                 self._check_same(recipe)

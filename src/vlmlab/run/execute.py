@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import shutil
 import time
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,7 +37,7 @@ from vlmlab.training.checkpoint import save_tensors
 from vlmlab.training.monitor import cpu_seconds
 from vlmlab.training.parallel import join, leave
 from vlmlab.training.train import StageResult, train_stage
-from vlmlab.training.world import World, launched, led
+from vlmlab.training.world import World, led, processes
 
 
 class Watcher(Protocol):
@@ -73,11 +74,13 @@ def run_recipe(
     """
     recipe = loaded.recipe
     prepare(machine)
+    check_processes(machine)
     world = join(machine)
     watcher = Silent() if watcher is None or not world.leads else watcher
     directory = RunDirectory(Path(machine.runs) / recipe.name if out is None else out)
     with directory.write(recipe, loaded.text) if world.leads else contextlib.nullcontext():
         if world.tell(directory.complete()):
+            leave(world)
             return directory.path
         trackers = open_trackers(machine, run=directory.path, recipe=recipe) if world.leads else Trackers()
         started, started_cpu = time.perf_counter(), cpu_seconds()
@@ -124,13 +127,18 @@ def prepare(machine: Machine) -> None:
             f"machine {machine.name}",
             "device is cuda, but torch sees no CUDA device; use --machine laptop, or a CUDA build of torch",
         )
-    if machine.devices > 1 and not launched():
+    torch.set_num_threads(machine.threads)
+
+
+def check_processes(machine: Machine) -> None:
+    """Raise RunError where the processes of this run are not as many as the machine's devices."""
+    if processes() != machine.devices:
+        found = "this is one process on its own" if processes() == 1 else f"{processes()} processes were started"
         raise RunError(
             f"machine {machine.name}",
-            f"devices is {machine.devices}, but this is one process on its own; start it with `vlmlab run`, which "
-            "starts a process for each device, or with torchrun",
+            f"devices is {machine.devices}, but {found}; `vlmlab run` starts one for each device, or say "
+            f"--set machine.devices={processes()}",
         )
-    torch.set_num_threads(machine.threads)
 
 
 def stored_tokenizer(recipe: Recipe, *, sources: dict[str, OpenSource], store: Store) -> Tokenizer:
@@ -177,7 +185,7 @@ def run_stages(
     for name in recipe.stages:
         content = stage_content(recipe, name, before=identities, tokenizer=tokenizer.fingerprint(), sources=sources)
         identity = digest(content)
-        with store.lock(identity) if world.leads else contextlib.nullcontext():
+        with stage_lock(store, identity, world):
             reused = world.tell(store.path(identity) is not None if world.leads else None)
             stop = 0
             if reused:
@@ -201,6 +209,18 @@ def run_stages(
             raise Interrupted(f"stage {name}, which is done", number=stop)
         identities = identities_after(recipe, name, before=identities, identity=identity)
     return model
+
+
+@contextlib.contextmanager
+def stage_lock(store: Store, identity: str, world: World) -> Generator[None]:
+    """Held by the leading process for all. While another run trains the stage the others hear of it now and then, so
+    that no operation among processes lasts long."""
+    with contextlib.ExitStack() as stack:
+        while True:
+            got = world.leads and store.try_lock(identity, stack, seconds=None if world.size == 1 else 60.0)
+            if world.tell(got):
+                break
+        yield
 
 
 def record_stage(directory: RunDirectory, name: str, *, identity: str, reused: bool, store: Store) -> StageRecord:

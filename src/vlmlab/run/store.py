@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Generator
 from pathlib import Path
-from typing import TextIO
 
 from safetensors.torch import load_file
 from torch import Tensor, nn
@@ -23,28 +22,29 @@ PATIENCE = 2.0
 
 
 @contextlib.contextmanager
-def exclusive(path: Path, *, where: str, wait: bool) -> Generator[None]:
-    """Hold a lock file. Without `wait`, RunError when another process goes on holding it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w") as handle:
-        if wait:
-            fcntl.flock(handle, fcntl.LOCK_EX)
-        elif not _soon(handle):
+def exclusive(path: Path, *, where: str) -> Generator[None]:
+    """Hold a lock file. RunError when another process goes on holding it."""
+    with contextlib.ExitStack() as stack:
+        if not try_exclusive(path, stack, seconds=PATIENCE):
             raise RunError(where, "another process is writing here; wait until it ends, or choose another --out")
         yield
 
 
-def _soon(handle: TextIO) -> bool:
-    """Whether the lock could be had within PATIENCE."""
-    deadline = time.monotonic() + PATIENCE
+def try_exclusive(path: Path, stack: contextlib.ExitStack, *, seconds: float | None) -> bool:
+    """Whether the lock file could be had within some seconds, or None: wait. It is held until the stack is left."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle = path.open("w")
+    deadline = None if seconds is None else time.monotonic() + seconds
     while True:
         try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(handle, fcntl.LOCK_EX | (0 if deadline is None else fcntl.LOCK_NB))
         except BlockingIOError:
-            if time.monotonic() > deadline:
+            if deadline is not None and time.monotonic() > deadline:
+                handle.close()
                 return False
             time.sleep(0.05)
         else:
+            stack.enter_context(handle)
             return True
 
 
@@ -58,9 +58,9 @@ class Store:
         """Where an unfinished stage keeps its checkpoints and metrics."""
         return self.folder / f"{identity}.work"
 
-    def lock(self, identity: str) -> contextlib.AbstractContextManager[None]:
+    def try_lock(self, identity: str, stack: contextlib.ExitStack, *, seconds: float | None) -> bool:
         """Held while a stage trains: two runs never train the same stage at once; the second waits and reuses."""
-        return exclusive(self.folder / f"{identity}.lock", where=str(self.folder / identity), wait=True)
+        return try_exclusive(self.folder / f"{identity}.lock", stack, seconds=seconds)
 
     def path(self, identity: str) -> Path | None:
         """The finished stage's folder, or None. A damaged one (a file's hash differs) is removed and trained again."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,6 +27,9 @@ PORT = 29400
 
 PORTS = 1000
 
+TIMES = 1000
+"""How often a job may run into its time limit and go on in a new one."""
+
 NOTICE = 300
 """Seconds before the time limit at which Slurm says so, and the job saves and asks to be queued again."""
 
@@ -45,8 +49,13 @@ class NodeJob:
             "VLMLAB_RENDEZVOUS": f"{place.hostnames[0]}:{port}",
             "VLMLAB_JOB": place.job_id,
         }
-        self._process = subprocess.Popen([sys.executable, "-m", "vlmlab.cli.main", *self.arguments], env=environment)
-        status = self._process.wait()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "vlmlab.cli.main", *self.arguments],
+            env=environment,
+            # The time limit's notice is for this process, which passes it on as SIGTERM; it may reach all of the job.
+            preexec_fn=lambda: signal.signal(signal.SIGUSR2, signal.SIG_IGN),
+        )
+        status = _ended(self._process)
         if status:
             raise RunError(f"job {place.job_id}", f"`vlmlab {' '.join(self.arguments)}` ended with status {status}")
         return status
@@ -56,8 +65,15 @@ class NodeJob:
         assert submitit is not None
         if self._process is not None:
             self._process.send_signal(signal.SIGTERM)
-            self._process.wait()
+            _ended(self._process)
         return submitit.helpers.DelayedSubmission(NodeJob(self.arguments))
+
+
+def _ended(process: subprocess.Popen[bytes]) -> int:
+    """The exit status. Not `wait`: `checkpoint` is called by a signal in the middle of it, and would want its lock."""
+    while (status := process.poll()) is None:
+        time.sleep(0.2)
+    return status
 
 
 def slurm_parameters(machine: Machine, *, name: str) -> dict[str, Any]:
@@ -107,6 +123,6 @@ def submit(
         return None, path
     if submitit.SlurmExecutor.affinity() < 0:
         raise RunError("submit", "there is no `srun` on this computer; run this where the cluster's commands are")
-    executor = submitit.SlurmExecutor(folder=folder)
+    executor = submitit.SlurmExecutor(folder=folder, max_num_timeout=TIMES)
     executor.update_parameters(**parameters)
     return executor.submit(NodeJob(tuple(arguments))).job_id, None

@@ -105,6 +105,8 @@ class CheckpointWriter:
             # The other processes may be gone: only what this one still writes is waited for.
             wait([self._writing])
         self._thread.shutdown()
+        if error is None and self._group is not None:
+            dist.destroy_process_group(self._group)
 
     def finish(self) -> None:
         """Until what is being written is whole, on every process."""
@@ -132,6 +134,9 @@ def seal(partial: Path, target: Path, *, manifest: dict[str, Any], keep: int) ->
     if target.exists():
         shutil.rmtree(target)
     os.replace(partial, target)
+    for path in checkpoints(target.parent):
+        if path.name > target.name:
+            shutil.rmtree(path)  # later than training is: it was found damaged
     for old in checkpoints(target.parent)[:-keep]:
         shutil.rmtree(old)
 
@@ -230,16 +235,17 @@ def restore(found: Found, *, parts: dict[str, nn.Module], optimizer: torch.optim
         optimizer.state[parameters[name]] = dict(slots)
 
 
-def whole(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Sharded tensors gathered on every process, on the CPU; plain ones as they are. Every process calls it.
+def whole(tensors: dict[str, Tensor], *, world: World) -> dict[str, Tensor]:
+    """Sharded tensors gathered on the CPU of the leading process, plain ones as they are; nothing on the others.
 
-    Names that share a tensor share the gathered one.
+    Every process calls it. Names that share a tensor share the gathered one.
     """
     gathered: dict[int, Tensor] = {}
     for tensor in tensors.values():
         if id(tensor) not in gathered:
-            gathered[id(tensor)] = _gathered(tensor)
-    return {name: gathered[id(tensor)] for name, tensor in tensors.items()}
+            found = _gathered(tensor)
+            gathered[id(tensor)] = found if world.leads else found.new_empty(0)
+    return {name: gathered[id(tensor)] for name, tensor in tensors.items()} if world.leads else {}
 
 
 def _gathered(tensor: Tensor) -> Tensor:

@@ -16,7 +16,7 @@ from torch.nn.parallel import DistributedDataParallel
 from vlmlab.plan.memory import fits_whole, shards
 from vlmlab.recipe.machine import Machine
 from vlmlab.training.stage_module import StageModule
-from vlmlab.training.world import World, launched, local_rank
+from vlmlab.training.world import World, local_rank, processes
 
 Spreading = Literal["alone", "replicate", "shard"]
 
@@ -99,7 +99,7 @@ def spread(module: StageModule, *, machine: Machine, world: World) -> Spread:
 
 def join(machine: Machine) -> World:
     """Join the process group of the launcher that started this process, if any; with CUDA one device a process."""
-    if not launched():
+    if processes() == 1:
         return World()
     if not torch.distributed.is_initialized():
         if machine.device == "cuda":

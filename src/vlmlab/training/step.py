@@ -35,6 +35,8 @@ class StepResult:
     source_losses: dict[str, tuple[float, int]] = field(default_factory=dict)
     """Source to (sum of the loss, learned tokens), of this process's rows; empty where the loss is not a sum over
     tokens."""
+    lost_rows: tuple[int, ...] = ()
+    """Of this process's rows, those with a loss that is not finite."""
     finite: bool = True
     """False where loss or gradient was not finite: the weights were left as they were."""
 
@@ -108,11 +110,13 @@ def train_step(
     terms: list[Tensor] = []
     parts = list(micro_batches(batch, rows=micro_rows, objective=spec, world=world))
     for number, part in enumerate(parts):
-        with spread.accumulating(last=number == len(parts) - 1), spread.module.model.autocast():
-            loss, terms_counted, part_terms = spread.call(part.to(device))
-            # Processes average their gradients; the sum over all of them is wanted.
-            scaled = loss / count if world.size == 1 else loss * (world.size / count)
-            scaled.backward()
+        with spread.accumulating(last=number == len(parts) - 1):
+            with spread.module.model.autocast():
+                loss, terms_counted, part_terms = spread.call(part.to(device))
+            # Nothing that trains may reach this part: its rows are text alone, and the language model is frozen.
+            if loss.requires_grad:
+                # Processes average their gradients; the sum over all of them is wanted.
+                (loss / count if world.size == 1 else loss * (world.size / count)).backward()
         total += float(loss.detach())
         counted += int(terms_counted)
         if part_terms is not None:
@@ -122,7 +126,7 @@ def train_step(
         (total,) = world.sum([total])
         if not agreed.views:
             spread.module.forget_unseen()
-    norm, by_component = clip_gradients(optimizer, components, clip=clip)
+    norm, by_component = clip_gradients(optimizer, components, clip=clip, world=world)
     finite = math.isfinite(total) and math.isfinite(norm)
     if finite:
         optimizer.step()
@@ -132,13 +136,14 @@ def train_step(
         gradient_norm=norm,
         component_norms=by_component,
         source_losses=losses_by_source(batch, sources, terms) if finite else {},
+        lost_rows=() if finite else lost_rows(batch, terms),
         finite=finite,
     )
 
 
 @torch.no_grad()
 def clip_gradients(
-    optimizer: torch.optim.Optimizer, components: Sequence[str], *, clip: float
+    optimizer: torch.optim.Optimizer, components: Sequence[str], *, clip: float, world: World
 ) -> tuple[float, dict[str, float]]:
     """Scale all gradients so that their joint norm is at most `clip`; the norms before, joint and by component.
 
@@ -151,21 +156,23 @@ def clip_gradients(
             if parameter.grad is not None:
                 gradients.append(parameter.grad)
                 owners.append(component)
-    norms = [_whole(norm) for norm in torch._foreach_norm(gradients, 2.0)]
-    joint = torch.linalg.vector_norm(torch.stack(norms), 2.0)
+    if not gradients:
+        return 0.0, {}
+    norms = torch.stack(torch._foreach_norm([_own(gradient) for gradient in gradients], 2.0))
+    if isinstance(gradients[0], DTensor):
+        # Of shards, each process's squares add up; all tensors in one reduction.
+        norms = torch.tensor(world.sum(norms.double().square().tolist()), device=norms.device).sqrt()
+    joint = torch.linalg.vector_norm(norms, 2.0)
     factor = torch.clamp(clip / (joint + 1e-6), max=1.0)
-    torch._foreach_mul_([_local(gradient) for gradient in gradients], factor)
+    torch._foreach_mul_([_own(gradient) for gradient in gradients], factor)
     squares = dict.fromkeys(owners, 0.0)
-    for owner, norm in zip(owners, torch.stack(norms).tolist(), strict=True):
+    for owner, norm in zip(owners, norms.tolist(), strict=True):
         squares[owner] += norm * norm
     return float(joint), {name: math.sqrt(value) for name, value in squares.items()}
 
 
-def _whole(norm: Tensor) -> Tensor:
-    return norm.full_tensor() if isinstance(norm, DTensor) else norm
-
-
-def _local(gradient: Tensor) -> Tensor:
+def _own(gradient: Tensor) -> Tensor:
+    """This process's part of a gradient."""
     return gradient.to_local() if isinstance(gradient, DTensor) else gradient
 
 
@@ -186,6 +193,22 @@ def losses_by_source(batch: Batch, sources: RowSources | None, terms: Sequence[T
     sums = torch.zeros(len(names), dtype=torch.float64).index_add_(0, owner, values)
     counts = torch.bincount(owner, minlength=len(names))
     return {name: (float(sums[index]), int(counts[index])) for index, name in enumerate(names) if int(counts[index])}
+
+
+def lost_rows(batch: Batch, terms: Sequence[Tensor]) -> tuple[int, ...]:
+    """Rows with a learned token whose loss is not finite."""
+    if not terms:
+        return ()
+    rows = torch.nonzero(batch.targets != IGNORED)[:, 0].cpu()
+    wrong = ~torch.cat([part.reshape(-1) for part in terms]).isfinite().cpu()
+    return tuple(rows[wrong].unique().tolist())
+
+
+def suspects(batch: Batch, result: StepResult) -> str:
+    """Documents that may have spoilt a step: those of rows whose loss is not finite, or all."""
+    if not result.lost_rows:
+        return keys_of(batch)
+    return ", ".join(key for row in result.lost_rows for key in batch.keys[row])
 
 
 def keys_of(batch: Batch) -> str:

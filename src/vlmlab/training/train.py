@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from vlmlab.data.loader import LoadedBatch, LoaderState, StageLoader
+from vlmlab.data.loader import LoaderState, StageLoader
 from vlmlab.data.sources.contract import OpenSource
 from vlmlab.data.tokenizer import Tokenizer
 from vlmlab.errors import Interrupted, TrainingError
@@ -25,7 +26,7 @@ from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.stage import Stage
 from vlmlab.records.run import LedgerRow, Refusals, StepRecord
 from vlmlab.training.checkpoint import CheckpointWriter, find_checkpoint, restore, training_tensors, whole
-from vlmlab.training.checks.before import check_groups, check_model
+from vlmlab.training.checks.before import check_batch, check_groups, check_model
 from vlmlab.training.checks.subject import Subject, fresh_components
 from vlmlab.training.interruption import Wish, heard
 from vlmlab.training.ledger import ledger
@@ -34,8 +35,10 @@ from vlmlab.training.moves import check_moves
 from vlmlab.training.optim import build_optimizer, finished, progress, set_learning_rates
 from vlmlab.training.parallel import small_enough, spread
 from vlmlab.training.stage_module import StageModule
-from vlmlab.training.step import StepResult, agree, keys_of, train_step
+from vlmlab.training.step import StepResult, agree, suspects, train_step
 from vlmlab.training.world import World
+
+_log = logging.getLogger(__name__)
 
 Listener = Callable[[StepRecord, float], None]
 """Told each line of metrics and the share of the stage that is done."""
@@ -49,7 +52,8 @@ class StageResult:
     ledger: list[LedgerRow]
     refusals: dict[str, Refusals]
     weights: dict[str, dict[str, Tensor]]
-    """Every tensor of the components that trained, by component; gathered on the CPU where they were in shards."""
+    """Every tensor of the components that trained, by component; gathered on the CPU of the leading process where they
+    were in shards."""
     sharded: bool
     """Whether the model was left in shards."""
     stop: int
@@ -62,9 +66,9 @@ class _Misses:
 
     steps: list[dict[str, Any]] = field(default_factory=list)
 
-    def add(self, result: StepResult, loaded: LoadedBatch, *, step: int, stage: Stage, name: str) -> None:
-        """Note one; TrainingError beyond the declared number."""
-        self.steps.append({"step": step, "keys": keys_of(loaded.batch)})
+    def add(self, result: StepResult, keys: str, *, step: int, stage: Stage, name: str) -> None:
+        """Note one, with the samples of all processes; TrainingError beyond the declared number."""
+        self.steps.append({"step": step, "keys": keys})
         if len(self.steps) > stage.nonfinite_steps:
             listed = "".join(f"\n  step {miss['step']}: {miss['keys']}" for miss in self.steps[-5:])
             raise TrainingError(
@@ -110,14 +114,20 @@ def train_stage(
     subject = Subject(
         model=model, objective=objective, stage=stage, placeholder=tokenizer.image, rows=machine.micro_rows
     )
-    if small_enough(module, machine, world):
-        # From the stage's start also where it continues: the weights are still those it began with. Every process
-        # looks at the first one's rows, so that all of them refuse or none.
-        with StageLoader(
-            recipe=recipe, stage=name, tokenizer=tokenizer, sources=sources, workers=0, prefetch=1, size=world.size
-        ) as ahead:
-            first = (loaded.batch for loaded in ahead)
+    # From the stage's start also where it continues: the weights are still those it began with. Every process looks at
+    # the first one's rows, so that all of them refuse or none.
+    with StageLoader(
+        recipe=recipe, stage=name, tokenizer=tokenizer, sources=sources, workers=0, prefetch=1, size=world.size
+    ) as ahead:
+        first = (loaded.batch for loaded in ahead)
+        if small_enough(module, machine, world):
             check_model(subject, name=name, batches=first, fresh=fresh_components(recipe, name))
+        else:
+            check_batch(subject, name=name, batch=next(first))
+            _log.warning(
+                "stages.%s: the model fits in shards only; isolation, gradients and the first loss were not checked "
+                "(`vlmlab check` does it on a device that holds the model whole)", name,
+            )  # fmt: skip
     shape = spread(module, machine=machine, world=world)
     # Again: shards are new parameters.
     groups = set_trainable(model, objective, stage)
@@ -162,7 +172,8 @@ def train_stage(
             )  # fmt: skip
             monitor.add(loaded.batch, result, documents=loaded.documents, waited=loaded.seconds_waited)
             if not result.finite:
-                misses.add(result, loaded, step=counts.steps, stage=stage, name=name)
+                keys = " | ".join(world.gather(suspects(loaded.batch, result)))
+                misses.add(result, keys, step=counts.steps, stage=stage, name=name)
             last = finished(stage, steps=counts.steps, tokens=counts.tokens)
             row = monitor.record(learning_rate=rates, last=last)
             if row is not None and listener is not None:
@@ -178,13 +189,14 @@ def train_stage(
             if step.stop and not last:
                 writer.finish()
                 raise Interrupted(f"stage {name} at step {counts.steps}", number=step.stop)
+    optimizer.zero_grad(set_to_none=True)
     check_moves(components(model), stage, before=before, name=name, world=world)
     return StageResult(
         counts=counts,
         ledger=rows,
         refusals=LoaderState.joined(world.gather(place)).refusals(),
         weights={
-            component: whole(dict(part.state_dict(keep_vars=True)))
+            component: whole(dict(part.state_dict(keep_vars=True)), world=world)
             for component, part in components(model).items()
             if component in parts
         },

@@ -71,9 +71,9 @@ def _reduction_device() -> str:
     return "cuda" if torch.cuda.is_available() and "nccl" in dist.get_backend() else "cpu"
 
 
-def launched() -> bool:
-    """Whether a launcher (torchrun) started this process as one of several."""
-    return int(os.environ.get("WORLD_SIZE", "1")) > 1
+def processes() -> int:
+    """How many processes a launcher (torchrun) started, this one among them; 1 without one."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
 
 
 def local_rank() -> int:

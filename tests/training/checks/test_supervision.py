@@ -53,7 +53,11 @@ def test_a_document_that_teaches_nothing_is_noted() -> None:
 
 
 def test_one_pair_is_no_contrastive_batch() -> None:
-    assert "at least two" in probe_supervision(contrastive_subject("sigmoid"), images([[14]])).words
+    several = contrastive_subject("sigmoid")
+    stage = several.stage.model_copy(update={"batch": several.stage.batch.model_copy(update={"rows": 1})})
+    assert "at least two" in probe_supervision(replace(several, stage=stage), images([[14]])).words
+    # One pair of many: a process's share of the step.
+    assert probe_supervision(several, images([[14]])).outcome == "ok"
 
 
 def test_documents_that_share_a_segment_are_refused() -> None:

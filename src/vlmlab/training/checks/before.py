@@ -53,6 +53,11 @@ def check_model(subject: Subject, *, name: str, batches: Iterable[Batch], fresh:
     return refuse(probe_model(subject, batches=batches, fresh=fresh), name=name)
 
 
+def check_batch(subject: Subject, *, name: str, batch: Batch) -> list[CheckRecord]:
+    """The probes that need no model."""
+    return refuse([probe_supervision(subject, batch), probe_documents(batch)], name=name)
+
+
 def refuse(checks: Sequence[CheckRecord], *, name: str) -> list[CheckRecord]:
     """The checks, or TrainingError with every failed one."""
     failed = [f"{check.name}: {check.words}" for check in checks if check.outcome == "failed"]

@@ -17,7 +17,7 @@ FEW = 0.01
 def probe_supervision(subject: Subject, batch: Batch) -> CheckRecord:
     """Learned tokens > 0; each is the next token of its own document, and no placeholder."""
     if subject.pairs:
-        return _pairs(batch)
+        return _pairs(batch, rows=subject.stage.batch.rows)
     learned = batch.targets != IGNORED
     count, real = batch.num_learned(), batch.num_real()
     if not count:
@@ -72,13 +72,14 @@ def probe_documents(batch: Batch) -> CheckRecord:
     return CheckRecord(name=DOCUMENTS, outcome="ok", words=f"{count} in {batch.num_rows} rows, each in its own segment")
 
 
-def _pairs(batch: Batch) -> CheckRecord:
-    if batch.num_rows < 2:
+def _pairs(batch: Batch, *, rows: int) -> CheckRecord:
+    """`rows` are those of the whole step: the first batch may be one process's share of it."""
+    if rows < 2:
         return _failed(
-            f"the first batch has {batch.num_rows} pair ({names(batch)}); a contrastive loss needs at least two, for "
+            f"a step has {rows} pair ({names(batch)}); a contrastive loss needs at least two, for "
             "its negatives are the other pairs: raise batch.rows"
         )
-    return CheckRecord(name=SUPERVISION, outcome="ok", words=f"{batch.num_rows} pairs, each the others' negative")
+    return CheckRecord(name=SUPERVISION, outcome="ok", words=f"{rows} pairs, each the others' negative")
 
 
 def _failed(words: str) -> CheckRecord:
