@@ -7,14 +7,14 @@ equal things looks like (A/A).
 
 from __future__ import annotations
 
-import statistics
-import time
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
 
 from measuring.bounds import Bounds
+from measuring.turns import Compared, compare
 from vlmlab.models.attention import Kernel, attend, make_layout
 from vlmlab.random_streams import stream
 
@@ -56,38 +56,35 @@ def main() -> None:
     for dtype in (torch.bfloat16, torch.float32):
         for low, high in SEGMENTS:
             case = Case(low, high, dtype)
-            times = measure(case)
-            fastest = min(times[name] for name in ("matmul", "sdpa", "segments"))
-            shown = "  ".join(f"{name} {1000 * seconds:6.1f} ms" for name, seconds in times.items())
-            ratio = times["auto"] / fastest
-            print(f"{case.name}: {shown}  auto / fastest {ratio:.2f}  A/A {percent(times)}")
+            measured = measure(case)
+            turns = measured.turns
+            shown = "  ".join(f"{name} {1000 * turns.median(name):6.1f} ms" for name in CANDIDATES)
+            ratio = max(turns.ratio("auto", name) for name in ("matmul", "sdpa", "segments"))
+            print(f"{case.name}: {shown}  auto / fastest {ratio:.2f}  A/A {100 * measured.aa:+.1f} %")
             bounds.at_most(f"{case.name}: auto over the fastest kernel", ratio, SLOWER)
     bounds.finish()
 
 
-def measure(case: Case) -> dict[str, float]:
-    """Median CPU seconds of each candidate; the first run of each is not counted."""
+def measure(case: Case) -> Compared:
+    """CPU seconds of each candidate in turn; measured again where the two equal ones differ too much."""
     segments = packed(case)
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(ROWS, HEADS, LENGTH, SIZE, generator=generator).to(case.dtype) for _ in range(3)]
-    times: dict[str, list[float]] = {name: [] for name in CANDIDATES}
-    for run in range(RUNS + 1):
-        for name, kernel in CANDIDATES.items():
-            seconds = once(states, segments, kernel=kernel, dtype=case.dtype)
-            if run:
-                times[name].append(seconds)
-    return {name: statistics.median(values) for name, values in times.items()}
+    programs = {
+        name: partial(once, states, segments, kernel=kernel, dtype=case.dtype) for name, kernel in CANDIDATES.items()
+    }
+    for program in programs.values():
+        program()
+    return compare(programs, equal=("auto", "auto again"), rounds=RUNS)
 
 
-def once(states: list[Tensor], segments: Tensor, *, kernel: Kernel, dtype: torch.dtype) -> float:
-    """CPU seconds of one layout and BLOCKS attentions, forward and backward."""
+def once(states: list[Tensor], segments: Tensor, *, kernel: Kernel, dtype: torch.dtype) -> None:
+    """One layout and BLOCKS attentions, forward and backward."""
     query, key, value = (state.requires_grad_() for state in states)
-    started = time.process_time()
     layout = make_layout(segments, num_queries=LENGTH, kernel=kernel, dtype=dtype)
     for _ in range(BLOCKS):
         out = attend(query, key, value, layout=layout, scaling=SIZE**-0.5)
         torch.autograd.grad(out, (query, key, value), torch.ones_like(out))
-    return time.process_time() - started
 
 
 def packed(case: Case) -> Tensor:
@@ -101,11 +98,6 @@ def packed(case: Case) -> Tensor:
             row[start : start + length] = number
             start += length
     return segments
-
-
-def percent(times: dict[str, float]) -> str:
-    """How much the second `auto` differs from the first."""
-    return f"{100 * (times['auto again'] / times['auto'] - 1):+.1f} %"
 
 
 if __name__ == "__main__":
