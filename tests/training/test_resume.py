@@ -19,14 +19,11 @@ from vlmlab.errors import Interrupted, RunError, TrainingError
 from vlmlab.files import read_json, read_jsonl, write_json
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
-from vlmlab.records.run import StepRecord
+from vlmlab.records.run import TIMED_FIELDS, StepRecord
 from vlmlab.run.execute import Silent, run_recipe
 from vlmlab.training.checkpoint import checkpoints, find_checkpoint, seal
 from vlmlab.training.step import clip_gradients
 from vlmlab.training.world import World
-
-TIMED = ("seconds", "data_seconds", "cpu_seconds", "window_seconds", "data_share", "tokens_per_second",
-         "learned_per_second", "visual_per_second", "images_per_second", "mfu", "peak_memory")  # fmt: skip
 
 
 class Acting(Silent):
@@ -48,7 +45,7 @@ def the_recipe(**changes: Any) -> Recipe:
 
 def figures(run: Path, stage: str = "join") -> list[dict[str, Any]]:
     rows = read_jsonl(run / "stages" / stage / "metrics.jsonl")
-    return [{name: value for name, value in row.items() if name not in TIMED} for row in rows]
+    return [{name: value for name, value in row.items() if name not in TIMED_FIELDS} for row in rows]
 
 
 def weights(run: Path) -> list[bytes]:

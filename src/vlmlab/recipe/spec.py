@@ -28,6 +28,20 @@ class Spec(BaseModel):
         return digest(self.plain())
 
 
+def differing(there: dict[str, Any], now: dict[str, Any], *, shown: int = 6) -> str | None:
+    """The leaves in which two plain values differ, in words, or None.
+
+    >>> differing({"seed": 0}, {"seed": 1})
+    'seed: 0 there, 1 now'
+    """
+    old, new = flatten(there), flatten(now)
+    names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
+    if not names:
+        return None
+    more = f" and {len(names) - shown} more" if len(names) > shown else ""
+    return "; ".join(f"{name}: {old.get(name)!r} there, {new.get(name)!r} now" for name in names[:shown]) + more
+
+
 def flatten(value: Any, *, prefix: str = "") -> dict[str, Any]:
     """Plain data as {dotted path: leaf}. Lists are leaves; an empty mapping is a leaf.
 

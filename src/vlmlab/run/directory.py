@@ -9,7 +9,7 @@ from pathlib import Path
 from vlmlab.errors import RunError
 from vlmlab.files import file_digest, read_json, write_json, write_text
 from vlmlab.recipe.recipe import Recipe
-from vlmlab.recipe.spec import flatten
+from vlmlab.recipe.spec import differing
 from vlmlab.records.run import Manifest
 from vlmlab.run.store import exclusive
 
@@ -53,14 +53,11 @@ class RunDirectory:
             yield
 
     def _check_same(self, recipe: Recipe) -> None:
-        old, new = flatten(read_json(self.path / "recipe.resolved.json")), flatten(recipe.plain())
-        names = sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name))
-        if names:
-            shown = "; ".join(f"{name}: {old.get(name)!r} there, {new.get(name)!r} now" for name in names[:6])
-            more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+        fields = differing(read_json(self.path / "recipe.resolved.json"), recipe.plain())
+        if fields is not None:
             raise RunError(
                 str(self.path),
-                f"another recipe lives here ({shown}{more}); choose another --out, or remove the directory",
+                f"another recipe lives here ({fields}); choose another --out, or remove the directory",
             )
 
     def finish(self, *, recipe: Recipe, finished: str, seconds: float, cpu_seconds: float) -> None:

@@ -29,7 +29,7 @@ from torch.distributed.tensor import DTensor
 
 from vlmlab.errors import RunError
 from vlmlab.files import file_digest, read_json, write_json
-from vlmlab.recipe.spec import flatten
+from vlmlab.recipe.spec import differing
 from vlmlab.training.world import World
 
 PARTIAL = ".partial-"
@@ -175,14 +175,10 @@ def damaged(path: Path) -> str | None:
 
 
 def _check_content(path: Path, found: dict[str, Any], expected: dict[str, Any]) -> None:
-    there, now = flatten(found), flatten(expected)
-    names = sorted(name for name in there.keys() | now.keys() if there.get(name) != now.get(name))
-    if names:
-        shown = "; ".join(f"{name}: {there.get(name)!r} there, {now.get(name)!r} now" for name in names[:6])
-        more = f" and {len(names) - 6} more" if len(names) > 6 else ""
+    fields = differing(found, expected)
+    if fields is not None:
         raise RunError(
-            str(path),
-            f"the checkpoint belongs to another recipe ({shown}{more}); run that recipe, or remove the folder",
+            str(path), f"the checkpoint belongs to another recipe ({fields}); run that recipe, or remove the folder"
         )
 
 
