@@ -41,8 +41,10 @@ def run_command(
 
 def _launch(place: Machine, *, recipe: str, machine: str, set_: list[str] | None, out: Path | None, json: bool) -> None:
     """The same command once for each device of this node. Several nodes meet where VLMLAB_RENDEZVOUS says."""
+    from vlmlab.run.execute import prepare
     from vlmlab.run.launch import Rendezvous, launch
 
+    prepare(place)  # what is missing is said before any process starts
     arguments = ["run", recipe, "--machine", machine]
     arguments += [word for option in set_ or () for word in ("--set", option)]
     arguments += [] if out is None else ["--out", str(out)]
