@@ -2,11 +2,16 @@
 
 Forward and backward of the attention of a small language model (its layout made once, as in a forward pass) for packed
 rows of 256 positions. CPU time of one thread, kernels in turn, medians; `auto again` shows what a difference between
-equal things looks like (A/A).
+equal things looks like (A/A). Each case has a process of its own
+whose heap keeps what it was given (glibc's MALLOC_TRIM_THRESHOLD_): otherwise dense attention over long documents takes
+130 or 280 ms, depending on what was freed before, for the time goes into pages that are given back and taken again.
 """
 
 from __future__ import annotations
 
+import multiprocessing
+import os
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -51,12 +56,11 @@ CANDIDATES: dict[str, Kernel] = {
 
 
 def main() -> None:
-    torch.set_num_threads(1)
     bounds = Bounds()
     for dtype in (torch.bfloat16, torch.float32):
         for low, high in SEGMENTS:
             case = Case(low, high, dtype)
-            measured = measure(case)
+            measured = alone(case)
             turns = measured.turns
             shown = "  ".join(f"{name} {1000 * turns.median(name):6.1f} ms" for name in CANDIDATES)
             ratio = max(turns.ratio("auto", name) for name in ("matmul", "sdpa", "segments"))
@@ -65,8 +69,16 @@ def main() -> None:
     bounds.finish()
 
 
+def alone(case: Case) -> Compared:
+    """`measure` in a fresh process."""
+    os.environ |= {"MALLOC_MMAP_THRESHOLD_": str(2**30), "MALLOC_TRIM_THRESHOLD_": str(2**32)}
+    with ProcessPoolExecutor(max_workers=1, mp_context=multiprocessing.get_context("spawn")) as pool:
+        return pool.submit(measure, case).result()
+
+
 def measure(case: Case) -> Compared:
     """CPU seconds of each candidate in turn; measured again where the two equal ones differ too much."""
+    torch.set_num_threads(1)
     segments = packed(case)
     generator = torch.Generator().manual_seed(0)
     states = [torch.randn(ROWS, HEADS, LENGTH, SIZE, generator=generator).to(case.dtype) for _ in range(3)]
