@@ -46,6 +46,10 @@ class EvaluationError(VlmlabError):
     """A benchmark that cannot be scored: no items, unknown metric, too few demonstrations for the shots asked."""
 
 
+class CatalogueError(VlmlabError):
+    """A finding that does not exist, or a catalogue that contradicts itself or names what is not there."""
+
+
 class Interrupted(Exception):
     """A run that was asked to stop by a signal, and saved before it left. Not a mistake: the same command continues.
 
