@@ -38,6 +38,10 @@ class TrainingError(VlmlabError):
     """
 
 
+class Diverged(TrainingError):
+    """A training run whose losses or gradients stopped being finite numbers, beyond what its recipe allows."""
+
+
 class RunError(VlmlabError):
     """A run directory that cannot be used: another recipe lives there, another writer holds it, a file is damaged."""
 

@@ -15,7 +15,7 @@ import pytest
 import torch
 
 from tests.micro import loaded, micro_machine, micro_recipe
-from vlmlab.errors import Interrupted, RunError, TrainingError
+from vlmlab.errors import Diverged, Interrupted, RunError
 from vlmlab.files import read_json, read_jsonl, write_json
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
@@ -207,6 +207,7 @@ def test_too_many_of_them_stop_the_run_and_name_the_samples(monkeypatch: pytest.
     recipe = micro_recipe(evaluation__benchmarks={}, stages__language__nonfinite_steps=1)
     spoil(monkeypatch, {4, 5})
     with pytest.raises(
-        TrainingError, match=r"stages\.language: 2 steps had a loss or gradient that is not finite[\s\S]*step 2: \w+#\d"
+        Diverged, match=r"stages\.language: 2 steps had a loss or gradient that is not finite[\s\S]*step 2: \w+#\d"
     ):
-        run_recipe(loaded(recipe), machine=micro_machine(tmp_path))
+        run_recipe(loaded(recipe), machine=micro_machine(tmp_path), out=tmp_path / "run")
+    assert read_json(tmp_path / "run" / "diverged.json")["where"] == "stages.language"

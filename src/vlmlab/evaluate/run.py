@@ -15,7 +15,7 @@ from vlmlab.data.encode import Encoder
 from vlmlab.data.item import Item
 from vlmlab.data.rows import answer_text
 from vlmlab.data.tokenizer import Tokenizer
-from vlmlab.errors import EvaluationError
+from vlmlab.errors import Diverged
 from vlmlab.evaluate.benchmarks.open import open_benchmarks
 from vlmlab.evaluate.contract import Benchmark, Scorer, reference_answer
 from vlmlab.evaluate.gallery import gallery, gallery_shots
@@ -201,7 +201,7 @@ class _Asker:
     def _record(self, question: _Asked, answer: Answer) -> None:
         item, asked = question.item, question.asked
         if not all(math.isfinite(value) for value in answer.log_likelihoods):
-            raise EvaluationError(
+            raise Diverged(
                 f"evaluation.benchmarks.{self._benchmark.name}: item {item.id}",
                 f"the log-likelihood is {answer.log_likelihoods[0]}, not a finite number; the "
                 "training diverged: lower its learning rate",

@@ -10,6 +10,8 @@ runs/NAME/
   evaluation/BENCHMARK.jsonl   ItemRecord a line
   evaluation/summary.json      EvaluationRecord
   evaluation/gallery.json      a list of GalleryRecord
+  progress.json            ProgressRecord, while it runs
+  diverged.json            DivergenceRecord, where it ended because numbers were no longer finite
   model/                   safetensors, one file a component, and the tokenizer
   report.html
   manifest.json            Manifest, written last: its existence means complete
@@ -44,6 +46,28 @@ class Provenance(Record):
     base: dict[str, Any] | None
     """The resolved recipe that this one derives from, if it says `from`."""
     base_name: str | None
+    numerics: int | None = None
+    """Version of the arithmetic: stages of different ones are not compared."""
+    protocol: int | None = None
+    """Version of prompts and scoring."""
+
+
+class ProgressRecord(Record):
+    """Where a run stands."""
+
+    stage: str
+    """Stage, or "evaluation"."""
+    done: float
+    """Share of it, 0 to 1."""
+    cpu_seconds: float
+    """CPU time of the run since it was last started."""
+
+
+class DivergenceRecord(Record):
+    """Why a run ended without a model: an outcome of its recipe, not a fault of the machine."""
+
+    where: str
+    reason: str
 
 
 class StepRecord(Record):

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from vlmlab.errors import RunError
 from vlmlab.files import file_digest, read_json, write_json, write_text
+from vlmlab.locks import exclusive
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.spec import differing
 from vlmlab.records.run import Manifest
-from vlmlab.run.store import exclusive
 
-UNLISTED = ("manifest.json", ".lock")
+UNLISTED = ("manifest.json", "progress.json", "diverged.json", ".lock")
 
 
 class RunDirectory:
@@ -76,3 +76,5 @@ class RunDirectory:
             files=files,
         )
         write_json(self.path / "manifest.json", manifest.model_dump(mode="json"))
+        for passing in ("progress.json", "diverged.json"):
+            (self.path / passing).unlink(missing_ok=True)

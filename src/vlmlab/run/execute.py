@@ -6,16 +6,15 @@ import contextlib
 import shutil
 import time
 from collections.abc import Generator
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import torch
 
 from vlmlab.data.sources.contract import OpenSource
 from vlmlab.data.sources.open import open_sources
 from vlmlab.data.tokenizer import Tokenizer, build_tokenizer
-from vlmlab.errors import Interrupted, RunError
+from vlmlab.errors import Diverged, Interrupted, RunError
 from vlmlab.evaluate.run import evaluate
 from vlmlab.files import digest, read_json, write_json
 from vlmlab.models.build import BuildOptions, build_model, components
@@ -25,44 +24,19 @@ from vlmlab.plan.hardware import peak, utilisation
 from vlmlab.recipe.load import LoadedRecipe
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
-from vlmlab.recipe.stage import Stage
-from vlmlab.records.run import LedgerRow, StageRecord, StepRecord
+from vlmlab.records.run import DivergenceRecord, StageRecord, StepRecord
 from vlmlab.report.page import write_report
 from vlmlab.run.directory import RunDirectory
 from vlmlab.run.identity import identities_after, initial_identities, stage_content, used_components
 from vlmlab.run.provenance import now, provenance
 from vlmlab.run.store import Store
+from vlmlab.run.told import Silent, Told, Watcher
 from vlmlab.run.trackers import Trackers, open_trackers
 from vlmlab.training.checkpoint import save_tensors
 from vlmlab.training.monitor import cpu_seconds
 from vlmlab.training.parallel import join, leave
 from vlmlab.training.train import StageResult, train_stage
 from vlmlab.training.world import World, led, processes
-
-
-class Watcher(Protocol):
-    """Is told what a run does. Library code prints nothing; the command line draws progress bars from these calls."""
-
-    def stage_started(self, name: str, stage: Stage, ledger: list[LedgerRow]) -> None: ...
-
-    def step(self, name: str, row: StepRecord, done: float) -> None: ...
-
-    def stage_finished(self, name: str, record: StageRecord) -> None: ...
-
-    def evaluating(self, benchmark: str, done: int, total: int) -> None: ...
-
-
-@dataclass(frozen=True, slots=True)
-class Silent:
-    """A watcher that does nothing."""
-
-    def stage_started(self, name: str, stage: Stage, ledger: list[LedgerRow]) -> None: ...
-
-    def step(self, name: str, row: StepRecord, done: float) -> None: ...
-
-    def stage_finished(self, name: str, record: StageRecord) -> None: ...
-
-    def evaluating(self, benchmark: str, done: int, total: int) -> None: ...
 
 
 def run_recipe(
@@ -76,9 +50,14 @@ def run_recipe(
     prepare(machine)
     check_processes(machine)
     world = join(machine)
-    watcher = Silent() if watcher is None or not world.leads else watcher
     directory = RunDirectory(Path(machine.runs) / recipe.name if out is None else out)
-    with directory.write(recipe, loaded.text) if world.leads else contextlib.nullcontext():
+    watcher = Silent() if watcher is None or not world.leads else watcher
+    if world.leads:
+        watcher = Told(watcher, folder=directory.path, benchmarks=len(recipe.evaluation.benchmarks))
+    with (
+        directory.write(recipe, loaded.text) if world.leads else contextlib.nullcontext(),
+        divergence_kept(directory, leads=world.leads),
+    ):
         if world.tell(directory.complete()):
             leave(world)
             return directory.path
@@ -109,6 +88,18 @@ def run_recipe(
         write_report(directory.path)
         directory.finish(recipe=recipe, finished=now(), seconds=spent, cpu_seconds=spent_cpu)
     return directory.path
+
+
+@contextlib.contextmanager
+def divergence_kept(directory: RunDirectory, *, leads: bool) -> Generator[None]:
+    """Write diverged.json when a run ends because its numbers were not finite: a study counts it as an outcome."""
+    try:
+        yield
+    except Diverged as error:
+        if leads:
+            record = DivergenceRecord(where=error.where, reason=error.problem)
+            write_json(directory.path / "diverged.json", record.model_dump(mode="json"))
+        raise
 
 
 def record_start(loaded: LoadedRecipe, *, machine: Machine, directory: RunDirectory) -> None:
@@ -152,12 +143,15 @@ def stored_tokenizer(recipe: Recipe, *, sources: dict[str, OpenSource], store: S
         ]
     )
     folder = store.folder / f"tokenizer-{key}"
-    if not (folder / "done.json").exists():
-        tokenizer = build_tokenizer(recipe, sources)
-        folder.mkdir(parents=True, exist_ok=True)
-        tokenizer.save(folder)
-        write_json(folder / "done.json", {"size": tokenizer.size})
-        return tokenizer
+    with contextlib.ExitStack() as stack:
+        if not (folder / "done.json").exists():
+            store.try_lock(folder.name, stack, seconds=None)
+        if not (folder / "done.json").exists():
+            tokenizer = build_tokenizer(recipe, sources)
+            folder.mkdir(parents=True, exist_ok=True)
+            tokenizer.save(folder)
+            write_json(folder / "done.json", {"size": tokenizer.size})
+            return tokenizer
     return Tokenizer.load(folder)
 
 

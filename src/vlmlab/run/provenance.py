@@ -9,9 +9,11 @@ import sys
 from importlib import metadata
 from pathlib import Path
 
+from vlmlab.evaluate.contract import PROTOCOL
 from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.run import Provenance
+from vlmlab.run.identity import NUMERICS
 
 
 def now() -> str:
@@ -49,6 +51,8 @@ def provenance(machine: Machine, *, base: Recipe | None, base_name: str | None) 
         machine=machine.plain(),
         base=None if base is None else base.plain(),
         base_name=base_name,
+        numerics=NUMERICS,
+        protocol=PROTOCOL,
     )
 
 

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from vlmlab.data.loader import LoaderState, StageLoader
 from vlmlab.data.sources.contract import OpenSource
 from vlmlab.data.tokenizer import Tokenizer
-from vlmlab.errors import Interrupted, TrainingError
+from vlmlab.errors import Diverged, Interrupted
 from vlmlab.models.build import components
 from vlmlab.models.model import VisionLanguageModel
 from vlmlab.models.objectives.build import build_objective
@@ -67,11 +67,11 @@ class _Misses:
     steps: list[dict[str, Any]] = field(default_factory=list)
 
     def add(self, result: StepResult, keys: str, *, step: int, stage: Stage, name: str) -> None:
-        """Note one, with the samples of all processes; TrainingError beyond the declared number."""
+        """Note one, with the samples of all processes; Diverged beyond the declared number."""
         self.steps.append({"step": step, "keys": keys})
         if len(self.steps) > stage.nonfinite_steps:
             listed = "".join(f"\n  step {miss['step']}: {miss['keys']}" for miss in self.steps[-5:])
-            raise TrainingError(
+            raise Diverged(
                 f"stages.{name}",
                 f"{len(self.steps)} steps had a loss or gradient that is not finite (the last: loss "
                 f"{result.loss / result.count}, gradient's norm {result.gradient_norm}); at most "
