@@ -13,6 +13,7 @@ import typer
 from vlmlab.cli.check import check_command
 from vlmlab.cli.evaluate import evaluate_command
 from vlmlab.cli.explain import explain_command
+from vlmlab.cli.findings import findings_command
 from vlmlab.cli.look import look_command
 from vlmlab.cli.plan import plan_command
 from vlmlab.cli.report import report_command
@@ -39,6 +40,7 @@ app.command("plan")(plan_command)
 app.command("look")(look_command)
 app.command("check")(check_command)
 app.command("explain")(explain_command)
+app.command("findings")(findings_command)
 app.command("world")(world_command)
 
 _INTERRUPTED = 130

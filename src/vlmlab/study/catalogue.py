@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -42,7 +43,11 @@ class Catalogue:
         """Findings that fit every filter. Raises CatalogueError for a word that no finding could fit."""
         papers = {file.paper.lower(): file.paper for file in self.papers}
         wanted = None if paper is None else paper.lower()
-        _known("--paper", wanted, papers, shown=papers.values())
+        if wanted is not None and wanted not in papers:
+            meant = [papers[name] for name in difflib.get_close_matches(wanted, papers, n=1)]
+            raise CatalogueError(
+                "--paper", f"{paper!r} fits no finding{near(meant[0] if meant else '', papers.values())}"
+            )
         _known("--family", family, FAMILIES)
         _known("--testable", testable, ("yes", "partly", "no"))
         return [
@@ -168,8 +173,9 @@ def _margin_problems(entry: Entry, direction: Wins | Tie) -> Iterator[str]:
             return
         high = entry.arms[direction.winner].scores.get(direction.measure)
         low = entry.arms[direction.over].scores.get(direction.measure)
-        known = isinstance(high, float | int) and isinstance(low, float | int)
-        difference = high - low if known else direction.margin
+        if not isinstance(high, float | int) or not isinstance(low, float | int):
+            return
+        difference = high - low
     else:
         measures = {measure for arm in entry.arms.values() for measure in arm.scores}
         difference = max(_spread(entry, each) for each in measures if direction.measure in (None, each))
@@ -189,7 +195,7 @@ def _meant(name: str, known: Iterable[str]) -> str:
     return words if "did you mean" in words else ""
 
 
-def _known(option: str, word: str | None, known: Iterable[str], *, shown: Iterable[str] | None = None) -> None:
+def _known(option: str, word: str | None, known: Iterable[str]) -> None:
     names = list(known)
     if word is not None and word not in names:
-        raise CatalogueError(option, f"{word!r} fits no finding{near(word, names if shown is None else shown)}")
+        raise CatalogueError(option, f"{word!r} fits no finding{near(word, names)}")

@@ -100,7 +100,7 @@ class Arm(Spec):
     """Score by measure, times 100 unless the measure says otherwise. Text where only a bound or a difference is known;
     nothing where no number is."""
     certainty: Certainty | None = None
-    """Of this arm's scores; null means the finding's."""
+    """Of this arm and its scores; null means the finding's."""
 
 
 class Wins(Spec):
