@@ -135,7 +135,7 @@ def _track_row(row: TrackRow) -> Markup:
                 tag("strong", f"{row.agrees} of {decided}"),
                 " agree",
                 tag("span.interval", _percent(row.interval)),
-                tag("span.interval", "too few to judge by") if row.few else None,
+                tag("span.interval", "too few to judge") if row.few else None,
             ),
         ]
     else:
