@@ -50,6 +50,13 @@ class EvaluationError(VlmlabError):
     """A benchmark that cannot be scored: no items, unknown metric, too few demonstrations for the shots asked."""
 
 
+class StudyError(VlmlabError):
+    """A study that cannot be designed, run or concluded.
+
+    An arm that makes no recipe, a claim on an unknown measure, runs that do not fit together, a cluster out of reach.
+    """
+
+
 class CatalogueError(VlmlabError):
     """A finding that does not exist, or a catalogue that contradicts itself or names what is not there."""
 
