@@ -113,7 +113,7 @@ def write_diverged(folder: Path) -> None:
 
 def _mean(rows: list[ItemRecord], condition: str) -> float:
     scores = [row.score for row in rows if row.condition == condition]
-    return 100.0 * sum(scores) / len(scores)
+    return 100.0 * sum(scores) / max(1, len(scores))
 
 
 class MadePool:
