@@ -78,7 +78,7 @@ def findings_command(
 
         console = Console()
         if record.rows:
-            console.print(findings_table(record.rows))
+            console.print(findings_table(record.rows, width=console.width))
         for note in (findings_outcome(record), *listing_notes(record)):
             console.print(note, markup=False, highlight=False)
 

@@ -15,6 +15,7 @@ from vlmlab.report import numbers
 from vlmlab.wording import seconds_words, table
 
 WIDTH = 100
+WIDE = 110
 STYLES = {"agrees": "green", "disagrees": "red", "cannot tell": "yellow", "not measurable": "yellow"}
 
 
@@ -46,22 +47,31 @@ def listing_notes(record: FindingsRecord) -> list[str]:
     return notes if record.rows else ["no finding fits these filters"]
 
 
-def findings_table(rows: Sequence[FindingRow]) -> Table:
-    """A line a finding, by paper, for a terminal of any width: the statement takes what is left."""
+def findings_table(rows: Sequence[FindingRow], *, width: int) -> Table:
+    """A line a finding, by paper. The statement takes what is left; below 110 columns it needs the room of others."""
     listing = Table(box=box.SIMPLE_HEAD, show_edge=False, padding=(0, 1, 0, 0), expand=True)
+    is_wide = width >= WIDE
+    tested = any(row.study or row.measured for row in rows)
     listing.add_column("id", no_wrap=True)
     listing.add_column("what was found", no_wrap=True, overflow="ellipsis", ratio=1)
-    listing.add_column("family", no_wrap=True, style="dim")
+    if is_wide:
+        listing.add_column("family", no_wrap=True, style="dim")
     listing.add_column("small", no_wrap=True)
-    tested = any(row.study or row.measured for row in rows)
-    if tested:
+    if tested and is_wide:
         listing.add_column("study", no_wrap=True)
+    if tested:
         listing.add_column("last verdict", no_wrap=True)
+    if tested and is_wide:
         listing.add_column("CPU", no_wrap=True, justify="right")
     for _, group in groupby(rows, key=lambda row: row.paper):
         for row in group:
-            more = [_study_name(row), _verdict(row), _cost(row)] if tested else []
-            listing.add_row(row.id, Text(row.statement), row.family, testable_words(row), *more)
+            cells: list[str | Text] = [row.id, Text(row.statement)]
+            cells += [row.family] if is_wide else []
+            cells += [testable_words(row)]
+            cells += [_study_name(row)] if tested and is_wide else []
+            cells += [_verdict(row)] if tested else []
+            cells += [_cost(row)] if tested and is_wide else []
+            listing.add_row(*cells)
         listing.add_section()
     return listing
 
@@ -83,6 +93,8 @@ def _stem(path: str) -> str:
 def _verdict(row: FindingRow) -> Text:
     if row.agreement is not None:
         return Text(row.agreement, style=STYLES[row.agreement])
+    if not row.measured:
+        return Text("not run" if row.study is not None else "", style="dim")
     return Text(", ".join(dict.fromkeys(effect.verdict for effect in row.measured)))
 
 
