@@ -167,11 +167,13 @@ def gates() -> list[GateRecord]:
     shared = {"low": 0.3, "high": 0.8}
     inside = "The reference stands inside the band."
     return [
-        GateRecord(measure="reading at 4 shots", passed=True, words=inside, reference=61.2, blank=23.7, oracle=98.8, share=0.5, control="pooling", control_detected=True, **shared),
-        GateRecord(measure="general at 4 shots", passed=True, words=inside, reference=70.4, blank=34.0, oracle=99.5, share=0.556, control=None, control_detected=None, **shared),
+        GateRecord(measure="reading at 4 shots", passed=True, words=inside, reference=61.2, blank=23.7, oracle=98.8,
+                   share=0.5, control="pooling", control_detected=True, **shared),
+        GateRecord(measure="general at 4 shots", passed=True, words=inside, reference=70.4, blank=34.0, oracle=99.5,
+                   share=0.556, control=None, control_detected=None, **shared),
         GateRecord(measure="knowledge at 4 shots", passed=False, words="Too hard: the reference is near guessing.",
-                   reference=49.0, blank=41.0, oracle=88.0, share=0.17, control="pooling",
-                   control_detected=False, **shared),
+                   reference=49.0, blank=41.0, oracle=88.0, share=0.17, control="pooling", control_detected=False,
+                   **shared),
     ]  # fmt: skip
 
 

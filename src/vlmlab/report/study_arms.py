@@ -9,7 +9,7 @@ from vlmlab.report import numbers
 from vlmlab.report.figures import curve_kind
 from vlmlab.report.markup import Column, Markup, join, table, tag
 from vlmlab.report.study_figures import band_chart, cell_strip, cells_axis, ticks
-from vlmlab.report.study_record import CONDITIONAL, cells_of, conditional, measures, unit_of
+from vlmlab.report.study_record import CONDITIONAL, arm_name, cells_of, conditional, measures, unit_of
 from vlmlab.report.study_words import level_interval, level_words
 from vlmlab.report.words import metric_words, shots_words
 
@@ -64,7 +64,7 @@ def _measure(record: StudyRecord, measure: str) -> Markup:
 
 def _name(cell: CellRecord, record: StudyRecord) -> Markup:
     reference = tag("span.metric", " reference") if cell.arm == record.reference else None
-    return tag("p.arm-name", cell.arm, reference)
+    return tag("p.arm-name", arm_name(cell.arm), reference)
 
 
 def _level(cell: CellRecord, unit: str, diverged: Sequence[int]) -> Markup:
@@ -159,7 +159,7 @@ def curves_section(record: StudyRecord) -> Markup | None:
 def _end(curve: CurveRecord, index: int) -> Markup:
     return tag(
         "span.end",
-        tag("span", tag(f"span.key.bar.{curve_kind(index)}"), curve.arm),
+        tag("span", tag(f"span.key.bar.{curve_kind(index)}"), tag("span", arm_name(curve.arm))),
         tag("strong", f"{curve.losses[-1]:.3f}"),
         tag("span", f"{curve.lowest[-1]:.3f} to {curve.highest[-1]:.3f}"),
     )

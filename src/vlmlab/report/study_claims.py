@@ -69,7 +69,7 @@ def _legend(claims: Sequence[ClaimRecord]) -> Markup:
     return tag(
         "p.legend",
         tag("span", tag("span.key.estimate"), "estimate"),
-        tag("span", tag("span.key.bar.thick"), "interval, this claim alone"),
+        tag("span", tag("span.key.bar.thick"), "interval, this claim alone") if len(claims) > 1 else None,
         tag("span", tag("span.key.bar.thin"), "simultaneous interval" if len(claims) > 1 else "interval"),
         tag("span", tag("span.key.triangle"), "effect declared beforehand") if declared else None,
         tag("span", tag("span.key.square.tolerance"), "margin of equivalence") if margin else None,

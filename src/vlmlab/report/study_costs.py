@@ -7,7 +7,7 @@ from vlmlab.report import numbers
 from vlmlab.report.figures import Part, parts_bar
 from vlmlab.report.markup import Column, Markup, join, table, tag
 from vlmlab.report.study_figures import spent_bar
-from vlmlab.report.study_record import BUDGETS, Budget, held_field
+from vlmlab.report.study_record import BUDGETS, Budget, arm_name, held_field
 from vlmlab.wording import seconds_words
 
 
@@ -40,11 +40,17 @@ def _panel(record: StudyRecord, budget: Budget, *, held: bool) -> Markup | None:
     most = max((value for _, *values in rows for value in values if value is not None), default=0.0)
     if most <= 0:
         return None
+    if len(rows) > 1 and len({_words(budget, spent, planned) for _, spent, planned in rows}) == 1:
+        rows = [("every arm", *rows[0][1:])]
     return tag(
         "figure.budget.held" if held else "figure.budget",
         tag("h3", budget.title, " ", tag("span.held-mark", "held equal") if held else None),
         *(_spent(budget, *row, most=most, held=held) for row in rows),
     )
+
+
+def _words(budget: Budget, spent: float | None, planned: float | None) -> tuple[str, str]:
+    return "" if spent is None else budget.words(spent), "" if planned is None else budget.words(planned)
 
 
 def _spent(
@@ -53,16 +59,14 @@ def _spent(
     title = f"{arm}: {budget.title}, "
     title += "not run yet" if spent is None else f"spent {budget.words(spent)}"
     title += "" if planned is None else f", planned {budget.words(planned)}"
-    line = planned if planned is not None else spent
-    assert line is not None
     value = tag("span.quiet", "not run") if spent is None else budget.words(spent)
     plan = None
     if planned is not None and (spent is None or budget.words(planned) != budget.words(spent)):
         plan = tag("span.quiet", f" of {budget.words(planned)}")
     return tag(
         "div.spending",
-        tag("p", tag("span.arm-name", arm), tag("span.number", value, plan)),
-        spent_bar(spent, line, most=most, title=title, held=held),
+        tag("p", tag("span.arm-name", arm_name(arm)), tag("span.number", value, plan)),
+        spent_bar(spent, planned, most=most, title=title, held=held),
     )
 
 

@@ -224,15 +224,16 @@ CROSS = ("-4,-3 -3,-4 4,3 3,4", "-4,3 -3,4 4,-3 3,-4")
 # ---- budgets ----
 
 
-def spent_bar(spent: float | None, planned: float, *, most: float, title: str, held: bool) -> Markup:
+def spent_bar(spent: float | None, planned: float | None, *, most: float, title: str, held: bool) -> Markup:
     """What was spent as a bar from zero, what was planned as a line across it."""
     shapes = [tag("rect.track", attributes={"x": "0", "y": "0", "width": "100%", "height": "100%"})]
     if spent is not None:
         width = f"{100 * spent / most:.2f}%"
         kind = "rect.spent.held" if held else "rect.spent"
         shapes.append(tag(kind, attributes={"x": "0", "y": "0", "width": width, "height": "100%"}))
-    place = f"{min(99.6, 100 * planned / most):.2f}%"
-    shapes.append(tag("line.planned", attributes={"x1": place, "x2": place, "y1": "0", "y2": "100%"}))
+    if planned is not None:
+        place = f"{min(99.6, 100 * planned / most):.2f}%"
+        shapes.append(tag("line.planned", attributes={"x1": place, "x2": place, "y1": "0", "y2": "100%"}))
     box = {"role": "img", "width": "100%", "height": "10"}
     return tag("svg.budget-bar", tag("title", title), *shapes, attributes=box)
 

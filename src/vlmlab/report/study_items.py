@@ -8,7 +8,7 @@ from vlmlab.records.study import DisagreementRecord, StudyRecord
 from vlmlab.report import numbers
 from vlmlab.report.gallery import PICTURE
 from vlmlab.report.markup import Markup, join, tag
-from vlmlab.report.study_record import CONDITIONAL, conditional
+from vlmlab.report.study_record import CONDITIONAL, arm_name, conditional
 from vlmlab.report.words import shots_words
 
 
@@ -58,7 +58,7 @@ def _answer(arm: str, entry: DisagreementRecord) -> Markup:
     return tag(
         "p.answer-row",
         tag("svg.score-bar", tag("title", title), *shapes, attributes=box),
-        tag("span.arm-name", arm),
+        tag("span.arm-name", arm_name(arm)),
         tag("span.answer-text", answer),
     )
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from pydantic import ValidationError
 
 from vlmlab.errors import StudyError
 from vlmlab.records.study import ArmRecord, BudgetRecord, CellRecord, ClaimRecord, StudyRecord
+from vlmlab.report.markup import Markup, join, raw
 from vlmlab.wording import count, flops_words, seconds_words
 
 CONDITIONAL = "conditional on this checkpoint"
@@ -115,6 +117,12 @@ def progress(record: StudyRecord) -> Progress:
         diverged=sum(len(arm.diverged) for arm in record.arms),
         missing=sum(len(arm.missing) for arm in record.arms),
     )
+
+
+def arm_name(name: str) -> Markup:
+    """An arm's name, which may break after its slashes and underscores and nowhere else if that is enough."""
+    pieces = re.split(r"(?<=[/_])", name)
+    return join(pieces, between=raw("<wbr>").html)
 
 
 def arm_state(arm: ArmRecord) -> str:
