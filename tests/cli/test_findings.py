@@ -13,6 +13,7 @@ import pytest
 from tests.cli.calling import call
 from tests.golden import ROOT
 from tests.study.made_studies import some_studies, write_study
+from vlmlab.cli.findings import call_verb
 from vlmlab.files import write_text
 
 
@@ -69,6 +70,18 @@ def test_the_page(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
     assert "+11.2" in (here / "runs" / "findings.html").read_text(encoding="utf-8")
     assert call(monkeypatch, "findings", "report", "--out", "there") == 0
     assert (here / "there" / "findings.html").is_file()
+
+
+def test_run_is_study_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[tuple[str, ...]] = []
+    monkeypatch.setattr("vlmlab.cli.findings.call_verb", lambda *arguments: called.append(arguments))
+    assert call(monkeypatch, "findings", "run", "V-2") == 0
+    assert called == [("study", "run", str(ROOT / "studies" / "vila" / "frozen-language-model.yaml"))]
+
+
+def test_another_verb_is_called_as_from_its_command_line(capsys: pytest.CaptureFixture[str]) -> None:
+    call_verb("explain", "model.connector.kind")
+    assert capsys.readouterr().out.startswith("model.connector.kind")
 
 
 def test_damaged_records_are_told_and_do_not_hide_the_rest(

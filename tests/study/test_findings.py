@@ -9,6 +9,7 @@ import yaml
 
 from vlmlab.errors import CatalogueError
 from vlmlab.recipe.explain import explain
+from vlmlab.recipe.strict_yaml import parse_yaml
 from vlmlab.study.catalogue import FOLDER, Catalogue, load_catalogue
 from vlmlab.study.findings import FAMILIES, Open, Tie, Wins
 
@@ -193,3 +194,17 @@ def test_files_are_read_the_same_by_any_parser() -> None:
         tree = yaml.safe_load(file.read_text(encoding="utf-8"))
         for name, entry in tree["findings"].items():
             assert all(isinstance(arm, str) for arm in entry["arms"]), name
+
+
+def test_studies_and_findings_name_each_other(catalogue: Catalogue) -> None:
+    """A claim names a finding of the catalogue, and a finding's study has a claim about it."""
+    root = FOLDER.parent
+    testing: dict[str, set[str]] = {}
+    for file in (root / "studies").rglob("*.yaml"):
+        tree = parse_yaml(file.read_text(encoding="utf-8"), where=file.name)
+        for claim in tree.get("claims", {}).values():
+            if claim.get("finding") is not None:
+                testing.setdefault(catalogue.get(claim["finding"]).id, set()).add(str(file.relative_to(root)))
+    for finding in catalogue.findings.values():
+        if finding.entry.study is not None or finding.id in testing:
+            assert finding.entry.study in testing.get(finding.id, set()), finding.id

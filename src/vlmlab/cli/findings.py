@@ -92,3 +92,13 @@ def _run(rest: list[str], catalogue: Catalogue) -> None:
     if finding.entry.study is None:
         lacking = f"; recipes lack {', '.join(finding.entry.missing)}" if finding.entry.missing else ""
         raise CatalogueError(finding.id, f"no study tests it yet{lacking}")
+    call_verb("study", "run", str(catalogue.folder.parent / finding.entry.study))
+
+
+def call_verb(*arguments: str) -> None:
+    """Call another verb as its command line would: `findings run ID` is `study run` of the finding's study."""
+    from typer.main import get_command
+
+    from vlmlab.cli.main import app
+
+    get_command(app).main(args=list(arguments), prog_name="vlmlab", standalone_mode=False)
