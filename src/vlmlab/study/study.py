@@ -63,7 +63,7 @@ class Hold(Spec):
 
 
 class Tuning(Spec):
-    """Every arm gets the same trials of one field on the same grid; the best is reported on fresh seeds and test items."""
+    """Every arm gets the same trials of one field on the same grid; the best is then run on fresh seeds and test items."""
 
     path: str
     """Dotted path, as stages.instruct.optimizer.learning_rate."""
@@ -228,4 +228,4 @@ class Study(Spec):
     confidence: float = Field(default=0.95, gt=0.5, lt=1.0)
     """Confidence of the intervals; claims share the error 1 - confidence by Holm's method."""
     looks: int = Field(default=1, ge=1)
-    """Times that the results will be looked at as replicates are added; more than one spends the error over the looks."""
+    """Times that the results will be looked at as replicates are added; more than one share the error."""
