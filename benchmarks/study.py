@@ -84,8 +84,11 @@ class StudyJob:
             "base": "small.yaml",
             "axes": {"connector": {"path": "model.connector", "levels": levels}},
             "replicates": REPLICATES,
-            "measures": {"general": {"benchmark": "general", "shots": 2}},
-            "claims": {"one": {"kind": "exceeds", "better": "mlp", "worse": "linear", "measure": "general"}},
+            "measures": {
+                "general": {"benchmark": "general", "shots": 2},
+                "likelihood": {"benchmark": "general", "shots": 2, "value": "log_likelihood"},
+            },
+            "claims": {"one": {"kind": "exceeds", "better": "mlp", "worse": "linear", "measure": "likelihood"}},
         }
         (self.place / "study.yaml").write_text(json.dumps(study), encoding="utf-8")
 

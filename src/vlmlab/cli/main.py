@@ -18,6 +18,7 @@ from vlmlab.cli.look import look_command
 from vlmlab.cli.plan import plan_command
 from vlmlab.cli.report import report_command
 from vlmlab.cli.run import demo_command, run_command
+from vlmlab.cli.study import study_app
 from vlmlab.cli.submit import submit_command
 from vlmlab.cli.world import world_command
 from vlmlab.errors import Interrupted, VlmlabError
@@ -40,6 +41,7 @@ app.command("plan")(plan_command)
 app.command("look")(look_command)
 app.command("check")(check_command)
 app.command("explain")(explain_command)
+app.add_typer(study_app, name="study")
 app.command("findings")(findings_command)
 app.command("world")(world_command)
 
