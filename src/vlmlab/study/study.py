@@ -63,7 +63,7 @@ class Hold(Spec):
 
 
 class Tuning(Spec):
-    """Every arm gets the same trials of one field on the same grid; the best is then run on fresh seeds and test items."""
+    """Every arm gets the same trials of one field on the same grid; the best runs on fresh seeds and test items."""
 
     path: str
     """Dotted path, as stages.instruct.optimizer.learning_rate."""
