@@ -22,9 +22,9 @@ EVERY = 60.0
 class LiveTable:
     """Draws the standings. Use as a context manager."""
 
-    def __init__(self, console: Console, *, forecast: Forecast) -> None:
+    def __init__(self, console: Console) -> None:
         self._console = console
-        self._forecast = forecast
+        self._forecast: Forecast | None = None
         self._live = Live(console=console, refresh_per_second=4, transient=True) if console.is_terminal else None
         self._spent: dict[object, float] = {}
         self._told = time.monotonic()
@@ -37,6 +37,11 @@ class LiveTable:
     def __exit__(self, *_: object) -> None:
         if self._live is not None:
             self._live.stop()
+
+    def follow(self, forecast: Forecast) -> LiveTable:
+        """Draw another set of runs from now on."""
+        self._forecast = forecast
+        return self
 
     def changed(self, standings: Sequence[Standing]) -> None:
         for standing in standings:
@@ -55,7 +60,7 @@ class LiveTable:
     def _words(self, standings: Sequence[Standing]) -> str:
         ended = sum(standing.state not in ("waiting", "running") for standing in standings)
         running = sum(standing.state == "running" for standing in standings)
-        left = self._forecast.seconds_left(standings)
+        left = None if self._forecast is None else self._forecast.seconds_left(standings)
         parts = [f"{ended} of {len(standings)} runs done", f"{running} running"]
         parts.append(f"{seconds_words(sum(self._spent.values()))} CPU")
         if left is not None and ended < len(standings):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from sys import argv
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
@@ -47,43 +48,52 @@ def study_run_command(
     json: JsonOption = False,
 ) -> None:
     """Run a study: what is missing is trained, then everything is gathered and judged. Run again, it continues."""
+    from contextlib import ExitStack
+
     from rich.console import Console
 
     from vlmlab.cli.study_live import LiveTable
     from vlmlab.recipe.load import load_machine
-    from vlmlab.study.arms import plain_arms, read_study
-    from vlmlab.study.conduct import Conduct, gathered
+    from vlmlab.report.study_page import write_study_page
+    from vlmlab.report.study_words import study_summary
+    from vlmlab.study.arms import blueprint, read_study
+    from vlmlab.study.conduct import Conduct, conduct_study
     from vlmlab.study.execute import alone
     from vlmlab.study.forecast import Forecast
-    from vlmlab.study.tasks import task_of
     from vlmlab.training.interruption import heard
 
     overrides = split_overrides(set_)
     place = load_machine(machine, overrides=overrides.machine)
     path = Path(study)
     asked = read_study(path, overrides=overrides.recipe)
-    arms = plain_arms(asked, beside=path.parent)
     folder = Path(place.runs) / "studies" / asked.name if out is None else out
     count = asked.replicates if replicates is None else replicates
-    tasks = [
-        task_of(arm.name, arm.recipe(seed), folder=folder)
-        for arm in arms
-        for seed in range(asked.first_seed, asked.first_seed + count)
-    ]
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone(folder), heard() as wish:
-        if not no_run:
-            pool = open_pool(place, on=on, jobs=jobs, address=address)
-            try:
-                conduct = Conduct(folder=folder, machine=place, pool=pool, retries=retries, wish=wish)
-                with LiveTable(Console(stderr=True), forecast=Forecast(tasks, machine=place)) as live:
-                    conduct.run(tasks, live)
-            finally:
-                pool.close()
-        table = gathered(asked, tasks, reference=arms[0].name, folder=folder)
-    if not json:
-        Console().print(table.csv(), highlight=False, markup=False, soft_wrap=True)
-        Console().print(f"table: {folder / 'table.csv'}", highlight=False, markup=False, soft_wrap=True)
+    with ExitStack() as stack:
+        stack.enter_context(alone(folder))
+        wish = stack.enter_context(heard())
+        pool = None if no_run else open_pool(place, on=on, jobs=jobs, address=address)
+        if pool is not None:
+            stack.callback(pool.close)
+        live = stack.enter_context(LiveTable(Console(stderr=True)))
+        by = Conduct(
+            folder=folder, machine=place, pool=pool, retries=retries, wish=wish,
+            listening=lambda tasks: live.follow(Forecast(tasks, machine=place)),
+        )  # fmt: skip
+        record = conduct_study(
+            blueprint(asked, beside=path.parent),
+            seeds=range(asked.first_seed, asked.first_seed + count),
+            by=by,
+            rerun=[" ".join(["vlmlab", *argv[1:]])],
+        )
+    page = write_study_page(folder)
+    if json:
+        print(record.model_dump_json(indent=1))
+    else:
+        console = Console()
+        console.print(study_summary(record))
+        console.print(f"\nreport: {page}", highlight=False, markup=False, soft_wrap=True)
+    if not record.complete and not no_run:
+        raise SystemExit(1)
 
 
 def open_pool(machine: Machine, *, on: str, jobs: int | None, address: str | None) -> Pool:

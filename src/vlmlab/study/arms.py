@@ -17,7 +17,11 @@ from vlmlab.recipe.path import replace
 from vlmlab.recipe.problems import problems
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.strict_yaml import parse_yaml
+from vlmlab.records.study import ArmRecord, BudgetRecord
+from vlmlab.report.differences import differences
+from vlmlab.study.conduct import Blueprint
 from vlmlab.study.study import PathAxis, Study
+from vlmlab.study.tasks import stage_keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,3 +68,32 @@ def plain_arms(study: Study, *, beside: Path) -> list[PlainArm]:
         if name not in study.leave_out:
             arms.append(PlainArm(name, dict(zip(study.axes, levels, strict=True)), changes, base))
     return arms
+
+
+def blueprint(study: Study, *, beside: Path) -> Blueprint:
+    """The study as running needs it."""
+    arms = {arm.name: arm for arm in plain_arms(study, beside=beside)}
+    first = next(iter(arms.values())).recipe(study.first_seed).plain()
+
+    def recipe(arm: str, seed: int, value: float | None, validation: bool) -> Recipe:
+        return arms[arm].recipe(seed)
+
+    nothing = BudgetRecord(
+        updates=0, examples=0, images=0, supervised_tokens=0, positions=0, patches=0, stage_flops=0, total_flops=0,
+        cpu_seconds=None,
+    )  # fmt: skip
+    records = [
+        ArmRecord(
+            name=arm.name, levels=arm.levels,
+            differences=[
+                (each.path, str(each.base), str(each.here))
+                for each in differences(first, arm.recipe(study.first_seed).plain())
+            ],
+            solved={}, planned=nothing, spent=None, replicates=[], diverged=[], missing=[],
+        )
+        for arm in arms.values()
+    ]  # fmt: skip
+    keys = {arm.name: stage_keys(arm.recipe(study.first_seed)) for arm in arms.values()}
+    names = list(next(iter(arms.values())).recipe(study.first_seed).stages)
+    differing = [name for place, name in enumerate(names) if len({its[place] for its in keys.values()}) > 1]
+    return Blueprint(study, records, study.hold.budget, differing or names, recipe, None)

@@ -155,7 +155,7 @@ class _Reader:
                         f"a gain needs every item's blank-image control, and {measure.benchmark} of arm {arm} at seed "
                         f"{seed} lacks some; set evaluation.blank_control, or use value: score",
                     )
-                score, blank = score - blank, np.zeros_like(blank)
+                score = score - blank
             table.scores.setdefault(arm, {})[seed] = score
             table.blank.setdefault(arm, {})[seed] = blank
         self._add_diverged(table, measure, keys)
@@ -175,7 +175,7 @@ class _Reader:
                 else:
                     without = 100.0 * self._guessing(measure.benchmark, keys)
                 chance = np.where(np.isnan(chance), without, chance)
-            table.scores.setdefault(arm, {})[seed] = chance
+            table.scores.setdefault(arm, {})[seed] = np.zeros_like(chance) if measure.value == "gain" else chance
             table.blank.setdefault(arm, {})[seed] = chance
             table.diverged.setdefault(arm, set()).add(seed)
 
