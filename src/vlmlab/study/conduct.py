@@ -72,9 +72,14 @@ def conduct_study(blueprint: Blueprint, *, seeds: Sequence[int], by: Conduct, re
     outcomes = Outcomes(folder / "outcomes.jsonl")
     trials, chosen = tuned(blueprint, by=by, outcomes=outcomes)
 
-    def replicates(values: Mapping[str, float | None]) -> list[Task]:
+    def replicates(values: Mapping[str, float]) -> list[Task]:
         return [
-            task_of(arm.name, blueprint.recipe(arm.name, seed, values.get(arm.name), False), folder=folder)
+            task_of(
+                arm.name,
+                blueprint.recipe(arm.name, seed, values.get(arm.name), False),
+                folder=folder,
+                trial=values.get(arm.name, blueprint.common),
+            )
             for arm in blueprint.arms
             for seed in seeds
         ]
