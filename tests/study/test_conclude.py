@@ -10,11 +10,13 @@ import pytest
 
 from tests.study.made_runs import item_rows, task, write_diverged, write_run
 from vlmlab.errors import StudyError
+from vlmlab.evaluate.benchmarks.open import open_benchmarks
 from vlmlab.records.study import ArmRecord, BudgetRecord, StudyRecord
 from vlmlab.study.conclude import Ran, conclude, verdict_sentence
+from vlmlab.study.disagreements import disagreements
 from vlmlab.study.gather import gather
 from vlmlab.study.queue import Task
-from vlmlab.study.study import Study
+from vlmlab.study.study import BenchmarkMeasure, Study
 
 NOTHING = BudgetRecord(
     updates=4, examples=0, images=0, supervised_tokens=0, positions=0, patches=0, stage_flops=0, total_flops=0,
@@ -170,3 +172,28 @@ def test_conditional_results_say_so(tmp_path: Path) -> None:
 
 def test_the_sentence() -> None:
     assert verdict_sentence([]) == "No claim was put to the test."
+
+
+def test_items_of_disagreement_come_with_their_pictures(tmp_path: Path) -> None:
+    recipe = task("good", 0, folder=tmp_path).recipe
+    (benchmark,) = open_benchmarks(recipe, root=Path())
+    tasks = []
+    for arm in LEVELS:
+        one = task(arm, 0, folder=tmp_path)
+        rows = [
+            row.model_copy(update={"item": item.id, "score": float(arm == "good" or place == 1), "prediction": arm})
+            for condition in ("image", "blank")
+            for place, item in enumerate(benchmark.items)
+            for row in [item_rows(arm, 0)[0].model_copy(update={"condition": condition})]
+        ]
+        write_run(one.folder, one.recipe, rows)
+        tasks.append(one)
+    measures = {"general": BenchmarkMeasure(benchmark="general", shots=1)}
+    found = disagreements(tasks, measures=measures, recipe=recipe, reference="good")
+    assert [each.picture.item for each in found] == [
+        item.id for place, item in enumerate(benchmark.items) if place != 1
+    ]
+    assert found[0].answers == {"good": "good", "bad": "bad"}
+    assert found[0].scores == {"good": 1.0, "bad": 0.0}
+    assert found[0].picture.image is not None
+    assert found[0].picture.image.startswith("data:image/")

@@ -3,10 +3,15 @@
 runs/studies/NAME/
   study.yaml               as written
   design.json              arms, changes and plans as they were when the study began
-  arms/ARM/seed-N/         an ordinary run directory
-  tuning/ARM/VALUE/seed-N/ an ordinary run directory
+  machine.json             the machine of its runs
+  recipes/HASH.json        the recipe of a run, by its fingerprint
+  arms/ARM/seed-N-HASH/    an ordinary run directory, named by its recipe: a changed level is another directory
+  tuning/ARM/VALUE/seed-N-HASH/  an ordinary run directory
+  logs/                    what each run said
   outcomes.jsonl           OutcomeRecord a line: how each run ended
-  table.csv                a row for each arm, replicate and measure
+  table.csv                a row for each arm, replicate and measure; equal runs give equal bytes
+  table_common.csv         the same at the common value, where the study tunes
+  oracle.json              what the oracle reader scores, remembered
   study.json               StudyRecord
   study.html
 """
