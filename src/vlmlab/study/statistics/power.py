@@ -26,8 +26,9 @@ class Noise:
     """Of the contrast: for the difference of two unrelated arms, the square root of 2 times those of one arm."""
     degrees_of_freedom: float
     """With which the variance between replicates was measured; infinite where it is declared."""
-    arms: int = 1
-    """Independent arms whose replicates count: 2 for a Welch difference, 1 for paired differences."""
+    arms: float = 1
+    """Independent arms whose replicates count: 1 for paired differences, 2 for two unrelated arms, fewer where their
+    variances differ, (sum of variances)^2 / sum of squared variances."""
     item_degrees_of_freedom: float = float("inf")
     """Of the item noise."""
 
