@@ -12,7 +12,7 @@ from tests.study.made_runs import item_rows, task, write_diverged, write_run
 from vlmlab.errors import StudyError
 from vlmlab.evaluate.benchmarks.open import open_benchmarks
 from vlmlab.records.study import ArmRecord, BudgetRecord, StudyRecord
-from vlmlab.study.conclude import Ran, conclude, verdict_sentence
+from vlmlab.study.conclude import Ran, conclude, look_of, verdict_sentence
 from vlmlab.study.disagreements import disagreements
 from vlmlab.study.gather import gather
 from vlmlab.study.queue import Task
@@ -197,3 +197,11 @@ def test_items_of_disagreement_come_with_their_pictures(tmp_path: Path) -> None:
     assert found[0].scores == {"good": 1.0, "bad": 0.0}
     assert found[0].picture.image is not None
     assert found[0].picture.image.startswith("data:image/")
+
+
+def test_looks_are_counted_by_the_planned_replicates(tmp_path: Path) -> None:
+    planned = study(looks=2, replicates=10)
+    assert [look_of(planned, replicates=count) for count in (3, 5, 6, 10, 12)] == [1, 1, 2, 2, 2]
+    tasks = tasks_of(tmp_path)
+    assert concluded(tmp_path, tasks).notes == ["Nothing was tuned: every arm trains at the common learning rate."]
+    assert "5 replicates, 3 were planned" in concluded(tmp_path, tasks, study(replicates=3)).notes[-1]

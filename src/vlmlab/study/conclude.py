@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from math import ceil
 from pathlib import Path
 
 from vlmlab.errors import StudyError
@@ -80,6 +81,7 @@ def conclude(ran: Ran, *, folder: Path) -> StudyRecord:
         common=None if ran.common is None else ran.common.tables,
         closed={gate.measure: gate.words for gate in gates if not gate.passed},
         missing={arm.name: tuple(arm.missing) for arm in arms if arm.missing},
+        look=look_of(study, replicates=len({task.seed for task in ran.tasks})),
     )
     claims = judge(study, evidence)
     replicates = {task: run for task, run in runs.items() if task in set(ran.tasks)}
@@ -116,10 +118,19 @@ def conclude(ran: Ran, *, folder: Path) -> StudyRecord:
         versions=versions(runs),
         rerun=list(ran.rerun),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        notes=[*ran.notes, *_notes(study, arms, gates, versions(runs))],
+        notes=[*ran.notes, *_notes(study, arms, gates, versions(runs)), *_late(study, ran.tasks)],
     )
     write_json(folder / "study.json", record.model_dump(mode="json"))
     return record
+
+
+def look_of(study: Study, *, replicates: int) -> int:
+    """Which of the planned looks this is, by the share of the planned replicates.
+
+    >>> [look_of(study, replicates=count) for count in (3, 5, 6, 10, 12)]  # 10 replicates, 2 looks
+    [1, 1, 2, 2, 2]
+    """
+    return min(study.looks, max(1, ceil(study.looks * replicates / study.replicates)))
 
 
 def _arm(arm: ArmRecord, ran: Ran, **changes: object) -> ArmRecord:
@@ -192,6 +203,17 @@ def _effect(claim: ClaimRecord) -> str:
         return ""
     low, high = claim.interval
     return f" ({claim.estimate:+.1f} {claim.unit}, {low:+.1f} to {high:+.1f})"
+
+
+def _late(study: Study, tasks: Sequence[Task]) -> list[str]:
+    """Replicates beyond the plan are a look that the error was not shared for."""
+    count = len({task.seed for task in tasks})
+    if count <= study.replicates:
+        return []
+    return [
+        f"{count} replicates, {study.replicates} were planned: if they were added after a look at the verdicts, the "
+        "error is larger than declared; confirm on fresh seeds (first_seed), or declare looks."
+    ]
 
 
 def _notes(study: Study, arms: Sequence[ArmRecord], gates: Sequence[GateRecord], found: Mapping[str, str]) -> list[str]:
