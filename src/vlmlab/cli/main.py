@@ -20,6 +20,7 @@ from vlmlab.cli.report import report_command
 from vlmlab.cli.run import demo_command, run_command
 from vlmlab.cli.study import study_app
 from vlmlab.cli.submit import submit_command
+from vlmlab.cli.verdict import verdict_command
 from vlmlab.cli.world import world_command
 from vlmlab.errors import Interrupted, VlmlabError
 
@@ -43,6 +44,7 @@ app.command("check")(check_command)
 app.command("explain")(explain_command)
 app.add_typer(study_app, name="study")
 app.command("findings")(findings_command)
+app.command("verdict")(verdict_command)
 app.command("world")(world_command)
 
 _INTERRUPTED = 130
