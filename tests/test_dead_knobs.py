@@ -56,6 +56,7 @@ INERT = {
 
 TOGETHER = {
     # A leaf that is meaningful only with others: what is changed instead.
+    "seeds": {"seeds": {"vision": 5}},
     "model.vision.heads": {"model.vision.heads": 1},
     "model.vision.width": {"model.vision.width": 24},
     "model.vision.patch": {"model.vision.patch": 16},
@@ -125,6 +126,8 @@ def more(value: Any, path: str) -> Any:
             return value * 0.5 if value else 0.5
         case str() if path.endswith("loss"):
             return "softmax"
+        case str() if path.endswith(".split"):
+            return "validation"
         case str() if path.endswith("schedule.kind"):
             return "constant"
         case str() if path.endswith("long_documents"):

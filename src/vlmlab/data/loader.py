@@ -172,7 +172,7 @@ class StageLoader:
         mixture = Mixture(
             spec.mixture,
             {name: len(source) for name, source in mixed.items()},
-            seed=recipe.seed,
+            seed=recipe.stage_seed(stage),
             purpose=f"stage/{stage}",
         )
         pairs = isinstance(spec.objective, Contrastive)

@@ -103,7 +103,7 @@ def _reader(recipe: Recipe, *, stage: str, tokenizer: Tokenizer, sources: Mappin
     mixed = {name: sources[name] for name, weight in spec.mixture.items() if weight > 0}
     sizes = {name: len(source) for name, source in mixed.items()}
     return Reader(
-        mixture=Mixture(spec.mixture, sizes, seed=recipe.seed, purpose=f"stage/{stage}"),
+        mixture=Mixture(spec.mixture, sizes, seed=recipe.stage_seed(stage), purpose=f"stage/{stage}"),
         sources=sources,
         encoder=Encoder(tokenizer, recipe.model, recipe.image_policy(spec)),
         template=recipe.template,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -29,22 +30,30 @@ class BuildOptions:
 
 
 def build_model(
-    model: Model, *, vocabulary: int, seed: int, precision: Precision, options: BuildOptions | None = None
+    model: Model,
+    *,
+    vocabulary: int,
+    seed: int,
+    precision: Precision,
+    options: BuildOptions | None = None,
+    seeds: Mapping[str, int] | None = None,
 ) -> VisionLanguageModel:
     """The model of a recipe, with float32 parameters, on `options.device`.
 
-    Fresh parts are drawn on the CPU from (seed, name). On the meta device nothing is drawn and nothing is loaded.
+    Fresh parts are drawn on the CPU from (seed, name); `seeds` names components with a seed of their
+    own. On the meta device nothing is drawn and nothing is loaded.
     Raises RecipeError where published weights do not fit the recipe's numbers.
     """
     options = BuildOptions() if options is None else options
+    of = dict.fromkeys(("vision", "connector", "language"), seed) | dict(seeds or {})
     register_attention()
     vision = VisionBackbone(
-        build_encoder(model.vision, seed=seed, device=options.device),
+        build_encoder(model.vision, seed=of["vision"], device=options.device),
         model.vision,
         gradient_checkpointing=options.gradient_checkpointing,
     )
     language = CausalLanguageModel(
-        build_causal(model.language, vocabulary=vocabulary, seed=seed, device=options.device),
+        build_causal(model.language, vocabulary=vocabulary, seed=of["language"], device=options.device),
         model.language,
         attention=_kernel(options),
         gradient_checkpointing=options.gradient_checkpointing,
@@ -53,7 +62,7 @@ def build_model(
     with torch.device("meta" if options.device == "meta" else "cpu"), seeded(seed, "constructor"):
         connector = build_connector(model.connector, vision_width=model.vision.width, language=model.language)
     if options.device != "meta":
-        initialise(connector, seed=seed, prefix="connector")
+        initialise(connector, seed=of["connector"], prefix="connector")
     built = VisionLanguageModel(model, vision=vision, connector=connector, language=language, precision=precision)
     if options.compile and options.device != "meta":
         for block in (*vision.blocks, *language.blocks):

@@ -61,6 +61,8 @@ class WorldBenchmark(BenchmarkBase):
     only)."""
     scenes: Scenes | None = None
     """Pictures of the benchmark; null means data.world.scenes."""
+    split: Literal["test", "validation"] = "test"
+    """validation: other scenes over what training never asks, for choosing a learning rate; never reported."""
 
     def metric_name(self) -> Metric:
         """The metric of the family."""

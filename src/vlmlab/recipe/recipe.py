@@ -14,7 +14,7 @@ from vlmlab.recipe.image import ImagePolicy
 from vlmlab.recipe.language import Language
 from vlmlab.recipe.source import Data
 from vlmlab.recipe.spec import Spec
-from vlmlab.recipe.stage import Contrastive, Stage
+from vlmlab.recipe.stage import Component, Contrastive, Stage
 from vlmlab.recipe.tokenizer import Template, Tokenizer, TrainedBPE
 from vlmlab.recipe.vision import Vision
 
@@ -62,6 +62,9 @@ class Recipe(Spec):
     """What it is for and what it costs, in a sentence or two."""
     seed: int = Field(default=0, ge=0)
     """Replicate seed: initialisation, data order, every draw."""
+    seeds: dict[str, int] = Field(default_factory=dict)
+    """Stages that keep a seed of their own whatever `seed` is: their data order and draws, and the initialisation of
+    the components that they train. Replicates then share them: results are conditional on this checkpoint."""
     precision: Literal["float32", "bfloat16"] = "float32"
     """Arithmetic of the matrix products; parameters and optimiser state stay in float32."""
     model: Model = Field(default_factory=Model)
@@ -112,10 +115,22 @@ class Recipe(Spec):
                     f"stages.{name}.batch.length: {stage.batch.length} positions, but "
                     f"model.language.max_positions is {limit}"
                 )
+        for name in self.seeds:
+            if name not in self.stages:
+                raise ValueError(f"seeds.{name}: no such stage{near(name, self.stages)}")
         for name, benchmark in self.evaluation.benchmarks.items():
             if benchmark.image is not None:
                 check_side(benchmark.image, patch=self.model.vision.patch, where=f"evaluation.benchmarks.{name}.image")
         return self
+
+    def stage_seed(self, stage: str) -> int:
+        """Seed of a stage's data order and draws."""
+        return self.seeds.get(stage, self.seed)
+
+    def component_seed(self, component: Component) -> int:
+        """Seed of a component's initialisation: that of the first stage with a seed of its own that trains it."""
+        own = (seed for name, seed in self.seeds.items() if self.stages[name].trains(component))
+        return next(own, self.seed)
 
     def drawn_sources(self) -> tuple[str, ...]:
         """Names of the sources that some stage draws from."""

@@ -101,7 +101,8 @@ def check_stage(bench: _Bench, name: str, *, fresh: frozenset[str]) -> list[Chec
     recipe, machine, model = bench.recipe, bench.machine, bench.model
     stage = recipe.stages[name]
     objective = build_objective(
-        stage.objective, model=model, recipe_model=recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed,
+        stage.objective, model=model, recipe_model=recipe.model, vocabulary=recipe.vocabulary(),
+        seed=recipe.stage_seed(name),
         loss_chunk=machine.loss_chunk,
     ).to(machine.device)  # fmt: skip
     groups = set_trainable(model, objective, stage)

@@ -27,7 +27,7 @@ from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.run import DivergenceRecord, StageRecord, StepRecord
 from vlmlab.report.page import write_report
 from vlmlab.run.directory import RunDirectory
-from vlmlab.run.identity import identities_after, initial_identities, stage_content, used_components
+from vlmlab.run.identity import COMPONENTS, identities_after, initial_identities, stage_content, used_components
 from vlmlab.run.provenance import now, provenance
 from vlmlab.run.store import Store
 from vlmlab.run.told import Silent, Told, Watcher
@@ -164,8 +164,9 @@ def fresh_model(recipe: Recipe, *, machine: Machine) -> VisionLanguageModel:
         device=machine.device,
     )
     return build_model(
-        recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed, precision=recipe.precision, options=options
-    )
+        recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed, precision=recipe.precision, options=options,
+        seeds={component: recipe.component_seed(component) for component in COMPONENTS},
+    )  # fmt: skip
 
 
 def run_stages(

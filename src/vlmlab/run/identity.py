@@ -12,11 +12,12 @@ from vlmlab.data.sources.contract import OpenSource
 from vlmlab.files import digest
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.source import JsonlSource, WorldSource
-from vlmlab.recipe.stage import Contrastive
+from vlmlab.recipe.stage import Component, Contrastive
 
 NUMERICS = 1
 """Raised on purpose when golden losses change: finished stages of older numerics are then trained again."""
 
+COMPONENTS: tuple[Component, ...] = ("vision", "connector", "language")
 TEXT_FAMILIES = ("facts", "twins", "binding_text")
 
 
@@ -44,12 +45,15 @@ def used_components(recipe: Recipe, stage: str) -> tuple[str, ...]:
 
 def initial_identities(recipe: Recipe) -> dict[str, str]:
     """Identity of each component before the first stage."""
-    model, seed = recipe.model, recipe.seed
+    model = recipe.model
+    of = {component: recipe.component_seed(component) for component in COMPONENTS}
     language_width = [model.language.width, model.language.mlp, model.language.norm_epsilon]
     return {
-        "vision": digest(["vision", seed, model.vision.plain()]),
-        "connector": digest(["connector", seed, model.connector.plain(), model.vision.width, language_width]),
-        "language": digest(["language", seed, model.language.plain(), recipe.vocabulary()]),
+        "vision": digest(["vision", of["vision"], model.vision.plain()]),
+        "connector": digest(
+            ["connector", of["connector"], model.connector.plain(), model.vision.width, language_width]
+        ),
+        "language": digest(["language", of["language"], model.language.plain(), recipe.vocabulary()]),
     }
 
 
@@ -66,7 +70,7 @@ def stage_content(
         "numerics": NUMERICS,
         "stage": spec.plain(),
         "name": stage,
-        "seed": recipe.seed,
+        "seed": recipe.stage_seed(stage),
         "precision": recipe.precision,
         "tokenizer": tokenizer,
         "template": recipe.template.plain(),

@@ -29,9 +29,12 @@ def stage_keys(recipe: Recipe) -> tuple[str, ...]:
     The store has the last word by each stage's identity, for which the data must be opened; these keys only say what
     to wait for.
     """
-    model, seed = recipe.model, recipe.seed
-    parts = {"vision": model.vision.plain(), "connector": model.connector.plain(), "language": model.language.plain()}
-    before: dict[str, Any] = {name: [seed, part] for name, part in parts.items()}
+    model = recipe.model
+    before: dict[str, Any] = {
+        "vision": [recipe.component_seed("vision"), model.vision.plain()],
+        "connector": [recipe.component_seed("connector"), model.connector.plain()],
+        "language": [recipe.component_seed("language"), model.language.plain()],
+    }
     before["connector"] = [*before["connector"], model.vision.width, model.language.width]
     keys = []
     for name, stage in recipe.stages.items():
@@ -41,7 +44,8 @@ def stage_keys(recipe: Recipe) -> tuple[str, ...]:
         }
         key = digest(
             [
-                name, seed, stage.plain(), sources, recipe.data.world.plain(), recipe.data.bad_samples.plain(),
+                name, recipe.stage_seed(name), stage.plain(), sources, recipe.data.world.plain(),
+                recipe.data.bad_samples.plain(),
                 recipe.precision, recipe.tokenizer.plain(), recipe.template.plain(),
                 {part: before[part] for part in used},
                 recipe.image_policy(stage).plain() if "vision" in used else None,

@@ -104,7 +104,8 @@ def train_stage(
     world = World() if world is None else world
     stage = recipe.stages[name]
     objective = build_objective(
-        stage.objective, model=model, recipe_model=recipe.model, vocabulary=recipe.vocabulary(), seed=recipe.seed,
+        stage.objective, model=model, recipe_model=recipe.model, vocabulary=recipe.vocabulary(),
+        seed=recipe.stage_seed(name),
         loss_chunk=machine.loss_chunk,
     ).to(machine.device)  # fmt: skip
     rows = ledger(model, set_trainable(model, objective, stage))
@@ -163,7 +164,7 @@ def train_stage(
             loaded = next(batches)
             place = loaded.state
             step = agree(loaded.batch, stage.objective, world, stop=_asked(wish), save=clock.due(counts.steps + 1))
-            reseed(recipe.seed, name, counts.steps, world)
+            reseed(recipe.stage_seed(name), name, counts.steps, world)
             rates = set_learning_rates(optimizer, groups, stage, steps=counts.steps, tokens=counts.tokens)
             result = train_step(
                 shape, stage.objective, optimizer, loaded.batch, step,

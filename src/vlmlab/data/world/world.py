@@ -63,15 +63,25 @@ class GeneratedWorld:
         return training_row(self._draft("row", family, index, scenes, split), family)
 
     def posed_items(
-        self, family: WorldBenchmarkFamily, count: int, scenes: Scenes, split: Split = "test"
+        self,
+        family: WorldBenchmarkFamily,
+        count: int,
+        scenes: Scenes,
+        split: Split = "test",
+        *,
+        purpose: str | None = None,
     ) -> list[Posed]:
         """Items with the scenes behind them, for the oracle reader."""
-        purpose = "item" if split == "test" else "demonstration"
+        purpose = purpose or ("item" if split == "test" else "demonstration")
         return [posed_item(self._draft(purpose, family, index, scenes, split), family) for index in range(count)]
 
     def benchmark_items(self, family: WorldBenchmarkFamily, count: int, scenes: Scenes) -> list[Item]:
         """The first `count` items of a benchmark, from the test split."""
         return [posed.item for posed in self.posed_items(family, count, scenes)]
+
+    def validation_items(self, family: WorldBenchmarkFamily, count: int, scenes: Scenes) -> list[Item]:
+        """As many items of other scenes, of the split that training never sees, for choices made before testing."""
+        return [posed.item for posed in self.posed_items(family, count, scenes, purpose="validation")]
 
     def demonstration_pool(self, family: WorldBenchmarkFamily, count: int, scenes: Scenes) -> list[Item]:
         """Items of the same form from the train split; knowledge items ask only what training may ask over pictures."""
