@@ -74,3 +74,11 @@ def test_the_guide_shows_the_shipped_recipe() -> None:
     (recipe,) = (block.text for block in blocks(ROOT / "docs" / "guides" / "your-data.md") if block.language == "yaml")
     shipped = (ROOT / "recipes" / "digits.yaml").read_text(encoding="utf-8")
     assert shipped.endswith(recipe), "recipes/digits.yaml and the guide say the same"
+
+
+def test_a_study_is_designed_as_the_guide_says(tmp_path: Path) -> None:
+    """The guide's study takes an hour; its page and its design are what runs here."""
+    steps = blocks(ROOT / "docs" / "guides" / "studies.md")
+    shown = "".join(execute(block, tmp_path) for block in steps if block.language in ("yaml", "bash"))
+    assert "perceiver" in shown
+    assert "shuffle_reads_better" in shown
