@@ -95,3 +95,31 @@ def _first_lines(error: yaml.YAMLError) -> str:
         mark = error.problem_mark
         return f"{error.problem} (line {mark.line + 1}, column {mark.column + 1})"
     return str(error).splitlines()[0]
+
+
+_Writing: Any = yaml.SafeDumper
+
+
+class _Dumper(_Writing):
+    """Quotes whatever this reader or one of YAML 1.1 would not take as text."""
+
+    yaml_implicit_resolvers: ClassVar[dict[Any, list[tuple[str, re.Pattern[str]]]]] = {
+        first: [*resolvers] for first, resolvers in yaml.SafeDumper.yaml_implicit_resolvers.items()
+    }
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """Equal parts are written out each time."""
+        return True
+
+
+for _first, _resolvers in _Loader.yaml_implicit_resolvers.items():
+    _Dumper.yaml_implicit_resolvers.setdefault(_first, []).extend(_resolvers)
+
+
+def yaml_text(tree: dict[str, Any]) -> str:
+    """A tree as YAML that `parse_yaml` reads back as it is.
+
+    >>> yaml_text({"name": "1e-4", "rate": 1e-4})
+    "name: '1e-4'\\nrate: 0.0001\\n"
+    """
+    return yaml.dump(tree, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=100)
