@@ -17,7 +17,8 @@ from vlmlab.recipe.machine import Machine
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.study import ArmRecord, StudyRecord
 from vlmlab.study import execute
-from vlmlab.study.conduct import TUNING_SEED, Blueprint, Conduct, conduct_study
+from vlmlab.study.blueprint import Blueprint
+from vlmlab.study.conduct import TUNING_SEED, Conduct, conduct_study
 from vlmlab.study.job import End, Job
 from vlmlab.study.tune import best_value, widened
 from vlmlab.training.interruption import Wish

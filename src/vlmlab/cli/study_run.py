@@ -56,16 +56,18 @@ def study_run_command(
     from vlmlab.recipe.load import load_machine
     from vlmlab.report.study_page import write_study_page
     from vlmlab.report.study_words import study_summary
-    from vlmlab.study.arms import blueprint, read_study
+    from vlmlab.study.blueprint import blueprint_of
     from vlmlab.study.conduct import Conduct, conduct_study
     from vlmlab.study.execute import alone
     from vlmlab.study.forecast import Forecast
+    from vlmlab.study.levels import build_arms
+    from vlmlab.study.load import load_study
     from vlmlab.training.interruption import heard
 
     overrides = split_overrides(set_)
     place = load_machine(machine, overrides=overrides.machine)
-    path = Path(study)
-    asked = read_study(path, overrides=overrides.recipe)
+    loaded = load_study(study, overrides=overrides.recipe)
+    asked = loaded.study
     folder = Path(place.runs) / "studies" / asked.name if out is None else out
     count = asked.replicates if replicates is None else replicates
     with ExitStack() as stack:
@@ -80,7 +82,7 @@ def study_run_command(
             listening=lambda tasks: live.follow(Forecast(tasks, machine=place)),
         )  # fmt: skip
         record = conduct_study(
-            blueprint(asked, beside=path.parent),
+            blueprint_of(asked, build_arms(loaded), machine=place),
             seeds=range(asked.first_seed, asked.first_seed + count),
             by=by,
             rerun=[" ".join(["vlmlab", *argv[1:]])],

@@ -9,8 +9,8 @@ from typing import Any
 
 from vlmlab.files import write_json
 from vlmlab.recipe.machine import Machine
-from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.study import ArmRecord, StudyRecord
+from vlmlab.study.blueprint import Blueprint
 from vlmlab.study.conclude import Ran, conclude
 from vlmlab.study.execute import Execution, Listener, Place
 from vlmlab.study.gather import Gathered, gather
@@ -24,22 +24,6 @@ from vlmlab.training.interruption import Wish
 
 TUNING_SEED = 100_000
 """First seed of tuning trials: never one of the study's."""
-
-
-@dataclass(frozen=True, slots=True)
-class Blueprint:
-    """A study as it was designed, as far as running needs it."""
-
-    study: Study
-    arms: Sequence[ArmRecord]
-    """As designed; the first is the reference."""
-    hold: str
-    stages: Sequence[str]
-    """Stages whose budget is compared."""
-    recipe: Callable[[str, int, float | None, bool], Recipe]
-    """Of an arm at a seed, at a value of the tuned field (None: as the arm is written), on validation scenes or not."""
-    common: float | None
-    """The tuned field's value as it is written."""
 
 
 @dataclass(frozen=True, slots=True)
