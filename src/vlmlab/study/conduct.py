@@ -19,11 +19,8 @@ from vlmlab.study.outcomes import Outcomes, state_of
 from vlmlab.study.queue import Task
 from vlmlab.study.study import MeanMeasure, Study
 from vlmlab.study.tasks import task_of
-from vlmlab.study.tune import best_value, widened
+from vlmlab.study.tune import TUNING_SEED, best_value, widened
 from vlmlab.training.interruption import Wish
-
-TUNING_SEED = 100_000
-"""First seed of tuning trials: never one of the study's."""
 
 
 @dataclass(frozen=True, slots=True)

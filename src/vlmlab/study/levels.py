@@ -47,20 +47,16 @@ class Arm:
     fixed: Mapping[str, int] = field(default_factory=dict)
     """Stages that keep one seed in every replicate."""
 
-    def loaded(self, seed: int, *, trial: float | None = None, validation: bool = False) -> LoadedRecipe:
-        """The recipe of one replicate, with the tuned field at `trial`; its text is a recipe file of its own.
+    def replicate(self, seed: int, *, trial: float | None = None, validation: bool = False) -> Recipe:
+        """The recipe of one replicate, with the tuned field at `trial`.
 
         On validation scenes it is asked only what the tuning looks at.
         """
-        own: dict[str, Any] = {"name": f"{self.study.name}-{self.name.replace('/', '-')}", "seed": seed}
-        if self.fixed:
-            own["seeds"] = dict(self.fixed)
-        if trial is not None:
-            assert self.study.tuning is not None
-            own[self.study.tuning.path] = trial
-        if validation:
-            own["evaluation.benchmarks"] = self._validation()
-        tree = _applied(self.tree, own)
+        return change_recipe(self._own(seed, trial, validation), {}, where=f"arm {self.name}")
+
+    def loaded(self, seed: int, *, trial: float | None = None, validation: bool = False) -> LoadedRecipe:
+        """The same as if it came from a file; its text is a recipe file of its own."""
+        tree = self._own(seed, trial, validation)
         recipe = change_recipe(tree, {}, where=f"arm {self.name}")
         return LoadedRecipe(
             recipe=recipe,
@@ -70,6 +66,17 @@ class Arm:
             path=self.base.path,
             tree=tree,
         )
+
+    def _own(self, seed: int, trial: float | None, validation: bool) -> Tree:
+        own: dict[str, Any] = {"name": f"{self.study.name}-{self.name.replace('/', '-')}", "seed": seed}
+        if self.fixed:
+            own["seeds"] = dict(self.fixed)
+        if trial is not None:
+            assert self.study.tuning is not None
+            own[self.study.tuning.path] = trial
+        if validation:
+            own["evaluation.benchmarks"] = self._validation()
+        return _applied(self.tree, own)
 
     def _validation(self) -> dict[str, Any]:
         """The benchmarks of the tuning measure, on validation scenes."""
@@ -88,7 +95,7 @@ def parts_of(study: Study, measure: str) -> dict[str, BenchmarkMeasure]:
     if isinstance(found, BenchmarkMeasure):
         return {measure: found}
     assert isinstance(found, MeanMeasure)
-    parts = {name: study.measures[name] for name in found.mean}
+    parts = {name: study.measures.get(name) for name in found.mean}
     return {name: part for name, part in parts.items() if isinstance(part, BenchmarkMeasure)}
 
 

@@ -17,7 +17,7 @@ from vlmlab.recipe.strict_yaml import parse_yaml
 from vlmlab.study.study import Study
 
 STUDIES = "studies"
-_CHECKOUT = Path(__file__).resolve().parents[3]
+CHECKOUT = Path(__file__).resolve().parents[3]
 """The source checkout, whose studies/ are the shipped ones."""
 
 
@@ -82,7 +82,7 @@ def _find(study: Path | str) -> Path:
     given = Path(study)
     if given.is_file():
         return given
-    roots = [Path(), _CHECKOUT]
+    roots = [Path(), CHECKOUT]
     tail = given if given.suffix in (".yaml", ".yml") else Path(f"{given}.yaml")
     for root in roots:
         for file in (root / tail, root / STUDIES / tail):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 
+TUNING_SEED = 100_000
+"""First seed of tuning trials: never one of the study's."""
 ROUNDING = 4
 """Digits of a value that was computed."""
 
