@@ -53,14 +53,15 @@ def study_run_command(
     from rich.console import Console
 
     from vlmlab.cli.study_live import LiveTable
+    from vlmlab.files import write_json, write_text
     from vlmlab.recipe.load import load_machine
     from vlmlab.report.study_page import write_study_page
     from vlmlab.report.study_words import study_summary
     from vlmlab.study.blueprint import blueprint_of
     from vlmlab.study.conduct import Conduct, conduct_study
+    from vlmlab.study.design import design
     from vlmlab.study.execute import alone
     from vlmlab.study.forecast import Forecast
-    from vlmlab.study.levels import build_arms
     from vlmlab.study.load import load_study
     from vlmlab.training.interruption import heard
 
@@ -68,11 +69,14 @@ def study_run_command(
     place = load_machine(machine, overrides=overrides.machine)
     loaded = load_study(study, overrides=overrides.recipe)
     asked = loaded.study
+    planned = design(loaded, machine=place)
     folder = Path(place.runs) / "studies" / asked.name if out is None else out
     count = asked.replicates if replicates is None else replicates
     with ExitStack() as stack:
         stack.enter_context(alone(folder))
         wish = stack.enter_context(heard())
+        write_text(folder / "study.yaml", loaded.text)
+        write_json(folder / "design.json", planned.record().model_dump(mode="json"))
         pool = None if no_run else open_pool(place, on=on, jobs=jobs, address=address)
         if pool is not None:
             stack.callback(pool.close)
@@ -82,7 +86,7 @@ def study_run_command(
             listening=lambda tasks: live.follow(Forecast(tasks, machine=place)),
         )  # fmt: skip
         record = conduct_study(
-            blueprint_of(asked, build_arms(loaded), machine=place),
+            blueprint_of(planned),
             seeds=range(asked.first_seed, asked.first_seed + count),
             by=by,
             rerun=[" ".join(["vlmlab", *argv[1:]])],
