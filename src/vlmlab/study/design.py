@@ -23,6 +23,9 @@ from vlmlab.study.prospects import hopeless, prospects
 from vlmlab.study.statistics.power import PROBABLE
 from vlmlab.study.study import Study
 
+ABSENT = "-"
+"""Stands for a leaf that a recipe does not have."""
+
 
 @dataclass(frozen=True, slots=True)
 class Design:
@@ -80,7 +83,7 @@ class Design:
         return ArmRecord(
             name=arm.name,
             levels=arm.levels,
-            differences=[(each.path, str(each.base), str(each.here)) for each in self.differences(arm)],
+            differences=[(each.path, each.base or ABSENT, each.here or ABSENT) for each in self.differences(arm)],
             solved=arm.solved,
             planned=self.budgets[arm.name],
             spent=None,
@@ -170,20 +173,23 @@ def _notes(
     if study.looks > 1:
         yield f"The error is shared by {study.looks} looks; power is that of the last one."
     yield from _noise_notes(study, known)
-    for claim in claims:
-        if claim.power is not None and claim.power < PROBABLE:
-            more = "no number of replicates would" if claim.needed is None else f"{claim.needed} replicates would"
-            yield f"{claim.name} will probably end with 'cannot tell': power {claim.power:.0%}; {more} probably decide."
+    weak = [claim for claim in claims if claim.power is not None and claim.power < PROBABLE]
+    if weak:
+        listed = ", ".join(f"{claim.name} ({'too many' if claim.needed is None else claim.needed})" for claim in weak)
+        yield (
+            f"These claims will probably end with 'cannot tell' at {study.replicates} replicates (in brackets those "
+            f"that would probably decide): {listed}."
+        )
 
 
 def _noise_notes(study: Study, known: dict[str, KnownNoise | None]) -> Iterator[str]:
     assumed = [name for name, noise in known.items() if noise is not None and not noise.measured]
     if assumed:
         yield (
-            f"Noise of {', '.join(assumed)} was never measured on this base: power rests on an assumption (s.d. of "
-            f"{ASSUMED.seed:g} points between replicates, {ASSUMED.item:g} of items, {ASSUMED.residual:g} of both). "
-            "Measure it with eight replicates of two arms, and write it into studies/noise.yaml under "
-            f"{', '.join(noise_key(study, name) for name in assumed)}."
+            f"Noise of {', '.join(assumed)} was never measured on this base: power rests on an assumption, for each "
+            f"benchmark s.d. of {ASSUMED.seed:g} points between replicates, {ASSUMED.item:g} of items and "
+            f"{ASSUMED.residual:g} of both. Measure it with eight replicates of two arms, and write it into "
+            f"studies/noise.yaml under {', '.join(noise_key(study, name) for name in assumed)}."
         )
     unknown = [name for name, noise in known.items() if noise is None]
     if unknown:

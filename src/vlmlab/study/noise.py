@@ -32,8 +32,6 @@ from vlmlab.study.statistics.power import Noise
 from vlmlab.study.study import BenchmarkMeasure, Study
 
 FILE = "noise.yaml"
-ASSUMED = Components(seed=4.0, item=2.0, residual=2.0)
-"""Points, where a measure's noise was never measured: what small arms have that are neither stable nor erratic."""
 
 
 class NoiseEntry(Spec):
@@ -47,6 +45,10 @@ class NoiseEntry(Spec):
     """Of the mean over items, another one in every replicate."""
     degrees_of_freedom: float = Field(gt=0.0)
     """With which `seed` was measured."""
+
+
+ASSUMED = NoiseEntry(seed=4.0, item=2.0, residual=2.0, degrees_of_freedom=1e6)
+"""Points of one benchmark whose noise was never measured: what arms have that are neither stable nor erratic."""
 
 
 class NoiseFile(Spec):
@@ -118,13 +120,12 @@ def known_noise(study: Study, measure: str, *, base: str, file: NoiseFile | None
     if entry is not None:
         return KnownNoise(_noise(entry, arms), measured=True)
     parts = list(parts_of(study, measure).values())
-    found = [entries.get(_key(part)) for part in parts]
-    known = [each for each in found if each is not None]
+    known = [entries[_key(part)] for part in parts if _key(part) in entries]
     if known and len(known) == len(parts):
         return KnownNoise(_noise(_joined(known), arms), measured=True, words="put together from its parts")
     if any(part.value == "log_likelihood" for part in parts):
         return None
-    return KnownNoise(Noise(ASSUMED, float("inf"), arms), measured=False)
+    return KnownNoise(_noise(_joined([ASSUMED] * len(parts)), arms), measured=False)
 
 
 def entries_of(file: NoiseFile, pairing: Pairing) -> dict[str, NoiseEntry]:

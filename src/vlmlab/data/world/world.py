@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from functools import cached_property, lru_cache
 from typing import final
 
@@ -15,9 +16,13 @@ from vlmlab.data.world.families import training_row
 from vlmlab.data.world.scene import Split
 from vlmlab.data.world.vocabulary import KNOWN_WORDS
 from vlmlab.data.world.words import NONCE_WORDS
+from vlmlab.errors import DataError
 from vlmlab.recipe.evaluation import WorldBenchmarkFamily
 from vlmlab.recipe.source import Scenes, TrainingFamily
 from vlmlab.recipe.source import World as WorldSpec
+
+MOST_DRAWS = 20
+"""Scenes drawn for each validation item before the search is given up."""
 
 
 @lru_cache(maxsize=64)
@@ -63,16 +68,10 @@ class GeneratedWorld:
         return training_row(self._draft("row", family, index, scenes, split), family)
 
     def posed_items(
-        self,
-        family: WorldBenchmarkFamily,
-        count: int,
-        scenes: Scenes,
-        split: Split = "test",
-        *,
-        purpose: str | None = None,
+        self, family: WorldBenchmarkFamily, count: int, scenes: Scenes, split: Split = "test"
     ) -> list[Posed]:
         """Items with the scenes behind them, for the oracle reader."""
-        purpose = purpose or ("item" if split == "test" else "demonstration")
+        purpose = "item" if split == "test" else "demonstration"
         return [posed_item(self._draft(purpose, family, index, scenes, split), family) for index in range(count)]
 
     def benchmark_items(self, family: WorldBenchmarkFamily, count: int, scenes: Scenes) -> list[Item]:
@@ -80,8 +79,25 @@ class GeneratedWorld:
         return [posed.item for posed in self.posed_items(family, count, scenes)]
 
     def validation_items(self, family: WorldBenchmarkFamily, count: int, scenes: Scenes) -> list[Item]:
-        """As many items of other scenes, of the split that training never sees, for choices made before testing."""
-        return [posed.item for posed in self.posed_items(family, count, scenes, purpose="validation")]
+        """As many items of scenes that neither training nor the first `count` items of the benchmark show, for choices
+        made before testing. Binding items show few kinds of scenes; there the games are others."""
+        tested = {
+            posed.scene.signature() for posed in self.posed_items(family, count, scenes) if posed.scene is not None
+        }
+        items: list[Item] = []
+        for index in itertools.count():
+            if len(items) == count:
+                return items
+            posed = posed_item(self._draft("validation", family, index, scenes, "test"), family)
+            if family == "binding" or posed.scene is None or posed.scene.signature() not in tested:
+                items.append(posed.item)
+            elif index > MOST_DRAWS * count:
+                raise DataError(
+                    "data.world.scenes",
+                    f"{len(items)} of {count} validation items found whose scenes are not those of {family}'s test items; "
+                    "allow more objects, or ask fewer items",
+                )
+        raise AssertionError("counting has no end")
 
     def demonstration_pool(self, family: WorldBenchmarkFamily, count: int, scenes: Scenes) -> list[Item]:
         """Items of the same form from the train split; knowledge items ask only what training may ask over pictures."""
