@@ -6,9 +6,9 @@ stage over text alone on the language model alone. Arms of a study that differ e
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Protocol
 
-from vlmlab.data.sources.contract import OpenSource
 from vlmlab.files import digest
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.source import JsonlSource, WorldSource
@@ -19,6 +19,14 @@ NUMERICS = 1
 
 COMPONENTS: tuple[Component, ...] = ("vision", "connector", "language")
 TEXT_FAMILIES = ("facts", "twins", "binding_text")
+
+
+class Fingerprinted(Protocol):
+    """A source as far as identities go: one that is open, or what is declared of it."""
+
+    def fingerprint(self) -> str:
+        """A hash of its content."""
+        ...
 
 
 def has_images(recipe: Recipe, source: str) -> bool:
@@ -58,7 +66,7 @@ def initial_identities(recipe: Recipe) -> dict[str, str]:
 
 
 def stage_content(
-    recipe: Recipe, stage: str, *, before: dict[str, str], tokenizer: str, sources: dict[str, OpenSource]
+    recipe: Recipe, stage: str, *, before: Mapping[str, str], tokenizer: str, sources: Mapping[str, Fingerprinted]
 ) -> dict[str, Any]:
     """Everything that can change the outcome of a stage that starts from components with identities `before`.
 
@@ -85,7 +93,7 @@ def stage_content(
     return content
 
 
-def identities_after(recipe: Recipe, stage: str, *, before: dict[str, str], identity: str) -> dict[str, str]:
+def identities_after(recipe: Recipe, stage: str, *, before: Mapping[str, str], identity: str) -> dict[str, str]:
     """Identities of the components after the stage."""
     spec = recipe.stages[stage]
     return {

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from vlmlab.files import digest
 from vlmlab.recipe.recipe import Recipe
-from vlmlab.recipe.source import JsonlSource, WorldSource
-from vlmlab.recipe.stage import Contrastive
+from vlmlab.recipe.source import WorldSource
+from vlmlab.recipe.tokenizer import TrainedBPE
+from vlmlab.run.identity import identities_after, initial_identities, stage_content
 from vlmlab.study.queue import Purpose, Task
-
-TEXT_FAMILIES = ("facts", "twins", "binding_text")
 
 
 def task_of(
@@ -23,58 +23,36 @@ def task_of(
     return Task(arm, recipe.seed, place / name, recipe, stage_keys(recipe), purpose, trial)
 
 
+@dataclass(frozen=True, slots=True)
+class _Declared:
+    """A source by what the recipe says of it; what its files hold is not looked at."""
+
+    content: Any
+
+    def fingerprint(self) -> str:
+        return digest(self.content)
+
+
 def stage_keys(recipe: Recipe) -> tuple[str, ...]:
     """One key a stage, equal where two recipes train the same stage from the same start.
 
-    The store has the last word by each stage's identity, for which the data must be opened; these keys only say what
-    to wait for.
+    They are made as the store's identities are, from what is declared of the data and the tokenizer: nothing is opened.
     """
-    model = recipe.model
-    before: dict[str, Any] = {
-        "vision": [recipe.component_seed("vision"), model.vision.plain()],
-        "connector": [recipe.component_seed("connector"), model.connector.plain()],
-        "language": [recipe.component_seed("language"), model.language.plain()],
-    }
-    before["connector"] = [*before["connector"], model.vision.width, model.language.width]
+    sources = {name: _Declared(_source(recipe, name)) for name in recipe.drawn_sources()}
+    tokenizer: list[Any] = [recipe.tokenizer.plain()]
+    if isinstance(recipe.tokenizer, TrainedBPE):
+        # It is trained on every source that some stage draws from.
+        tokenizer += [recipe.template.plain(), {name: source.content for name, source in sources.items()}]
+    words = digest(tokenizer)
+    before = initial_identities(recipe)
     keys = []
-    for name, stage in recipe.stages.items():
-        used = _used(recipe, name)
-        sources = {
-            source: recipe.data.sources[source].plain() for source, weight in stage.mixture.items() if weight > 0
-        }
-        key = digest(
-            [
-                name, recipe.stage_seed(name), stage.plain(), sources, recipe.data.world.plain(),
-                recipe.data.bad_samples.plain(),
-                recipe.precision, recipe.tokenizer.plain(), recipe.template.plain(),
-                {part: before[part] for part in used},
-                recipe.image_policy(stage).plain() if "vision" in used else None,
-                model.fusion.plain() if len(used) == 3 else None,
-            ]
-        )  # fmt: skip
+    for name in recipe.stages:
+        key = digest(stage_content(recipe, name, before=before, tokenizer=words, sources=sources))
+        before = identities_after(recipe, name, before=before, identity=key)
         keys.append(key)
-        for part, training in stage.train.items():
-            if part in before and training.mode != "frozen":
-                before[part] = [key, part]
     return tuple(keys)
 
 
-def _used(recipe: Recipe, stage: str) -> tuple[str, ...]:
-    """Components that a stage's outcome depends on."""
-    spec = recipe.stages[stage]
-    if isinstance(spec.objective, Contrastive):
-        return ("vision",)
-    drawn = [recipe.data.sources[source] for source, weight in spec.mixture.items() if weight > 0]
-    if any(_has_images(source) for source in drawn):
-        return ("vision", "connector", "language")
-    return ("language",)
-
-
-def _has_images(source: object) -> bool:
-    match source:
-        case WorldSource(family=family):
-            return family not in TEXT_FAMILIES
-        case JsonlSource(form=form):
-            return form != "text"
-        case _:
-            return True
+def _source(recipe: Recipe, name: str) -> list[Any]:
+    spec = recipe.data.sources[name]
+    return [spec.plain(), recipe.data.world.plain() if isinstance(spec, WorldSource) else None]

@@ -94,8 +94,8 @@ class GeneratedWorld:
             elif index > MOST_DRAWS * count:
                 raise DataError(
                     "data.world.scenes",
-                    f"{len(items)} of {count} validation items found whose scenes are not those of {family}'s test items; "
-                    "allow more objects, or ask fewer items",
+                    f"only {len(items)} of {count} validation items of {family} have scenes that its test items do not "
+                    "show; allow more objects, or ask fewer items",
                 )
         raise AssertionError("counting has no end")
 
