@@ -49,6 +49,10 @@ def test_trials_are_charged_and_share_stages(tmp_path: Path) -> None:
     assert trained(found) == {"vision": (5, 18), "language": (5, 18), "join": (18, 18)}
     total = plain.budgets["small"].total_flops
     assert found.budgets["small"].total_flops == pytest.approx(7 * total)
+    # Where each arm chooses another value, only its last stage is trained again, once a replicate.
+    (join,) = (stage for stage in plain.cost.stages if stage.stage == "join")
+    assert found.cost.chosen_seconds == pytest.approx(join.seconds)
+    assert plain.cost.chosen_seconds == 0.0
     assert found.record().tuned == (
         f"{RATE} over 0.0005, 0.001, 0.002 (common: 0.001) by general on validation scenes, 2 tuning seeds"
     )

@@ -41,6 +41,8 @@ class DesignCostRecord(Record):
     """Executed."""
     flops_without_store: float
     price: float
+    chosen_seconds: float
+    """More, where tuning chooses another value than the common one for every arm: the replicates run at both."""
     replicate_seconds: dict[str, float]
     """By arm: one replicate that trains every stage itself."""
     own_seconds: dict[str, float]

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 from vlmlab.plan.estimate import plan
 from vlmlab.plan.record import Plan, StagePlan
 from vlmlab.recipe.machine import Machine
+from vlmlab.recipe.path import get
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.records.design import DesignCostRecord, SharedStageRecord
 from vlmlab.records.study import CostRecord, StudyRecord
@@ -63,6 +64,7 @@ def design_cost(study: Study, arms: Sequence[Arm], *, machine: Machine) -> Desig
         flops=sum(_executed(stage) for its in stages.values() for stage in its.values()),
         flops_without_store=sum(_executed(stage) for its in asked.values() for stage in its),
         price=sum(stage.price for its in stages.values() for stage in its.values()),
+        chosen_seconds=_chosen_seconds(study, arms, machine, known={key for its in stages.values() for key in its}),
         replicate_seconds={arm.name: first[arm.name].planned.seconds for arm in arms},
         own_seconds={arm.name: _own_seconds(first[arm.name], list(first.values())) for arm in arms},
         measured=measured_before(study, machine),
@@ -94,6 +96,21 @@ def _trials(study: Study, arms: Sequence[Arm], machine: Machine) -> Iterator[_Ru
             for number in range(tuning.replicates):
                 recipe = arm.replicate(TUNING_SEED + number, trial=value, validation=True)
                 yield _Run(arm.name, stage_keys(recipe), plan(recipe, machine), trial=True)
+
+
+def _chosen_seconds(study: Study, arms: Sequence[Arm], machine: Machine, *, known: set[str]) -> float:
+    """The stages that no other run trains where each arm's replicates run at a value of the grid that is not common."""
+    if study.tuning is None:
+        return 0.0
+    added: dict[str, float] = {}
+    for arm in arms:
+        common = get(arm.recipe.plain(), study.tuning.path)
+        other = next(value for value in study.tuning.grid if value != common)
+        for seed in seeds_of(study):
+            recipe = arm.replicate(seed, trial=other)
+            planned = plan(recipe, machine)
+            added |= {key: stage.seconds for key, stage in zip(stage_keys(recipe), planned.stages, strict=True)}
+    return sum(seconds for key, seconds in added.items() if key not in known)
 
 
 def seeds_of(study: Study) -> tuple[int, ...]:

@@ -114,7 +114,7 @@ def _budgets(record: DesignRecord) -> Table:
             here, there = of(arm.planned), of(reference)
             equal = abs(here - there) <= record.tolerance * abs(there)
             style = "bold green" if name == record.budget else "" if equal else "yellow"
-            cells.append(Text(count(here), style=style))
+            cells.append(Text(count(here).replace(" ", ""), style=style))
         listing.add_row(arm.name, *cells)
     return listing
 
@@ -156,6 +156,12 @@ def _cost(record: DesignRecord) -> Text:
         f"Answering {cost.prompts:,} prompts comes on top.",
         style="not bold",
     )
+    if cost.chosen_seconds:
+        words.append(
+            f" Up to {seconds_words(cost.chosen_seconds)} more where arms choose another value than the common one, "
+            "at which they run too; and more trials where the grid is widened.",
+            style="not bold",
+        )
     if cost.measured is not None:
         words.append(
             f" Its last run took {seconds_words(cost.measured.cpu_seconds)} of CPU time on {cost.measured.machine}.",
