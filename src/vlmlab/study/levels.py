@@ -158,7 +158,8 @@ def _arm_names(loaded: LoadedStudy) -> dict[str, dict[str, str]]:
     if unknown:
         raise StudyError("", "\n".join(unknown))
     kept = {name: levels for name, levels in every.items() if name not in study.leave_out}
-    if len(kept) < 2:
+    # Without claims a single arm is enough: its replicates measure the noise.
+    if len(kept) < (2 if study.claims else 1):
         raise StudyError(
             f"{loaded.where}: axes",
             f"{len(kept)} arm{'' if len(kept) == 1 else 's'}; a comparison needs two: add a level"
