@@ -119,6 +119,19 @@ def test_clusters_widen_the_interval(monkeypatch: pytest.MonkeyPatch, capsys: Ca
     assert (four["items"], four["clusters"]) == (240, 60)
 
 
+@pytest.mark.parametrize("columns", [70, 80])
+def test_pairs_take_one_line_each_on_a_narrow_screen(
+    monkeypatch: pytest.MonkeyPatch, capsys: Capture, columns: int
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    shown = said(monkeypatch, capsys, "idefics=b0.jsonl", "llava=a0.jsonl", "qwen=b1.jsonl")
+    assert max(map(len, shown.splitlines())) <= columns
+    (row,) = (line for line in shown.splitlines() if line.startswith("llava - idefics"))
+    assert row.rstrip().endswith("reversed")
+    assert "p < 0.001" in row
+    assert ("●" in row) == (columns == 80)
+
+
 def test_tables_of_vlmevalkit(monkeypatch: pytest.MonkeyPatch, capsys: Capture) -> None:
     write_table(Path("x_result.csv"), table_rows(right(0.0, seed=1)))
     write_table(Path("y_result.tsv"), table_rows(right(0.5, seed=11)))

@@ -11,7 +11,10 @@ from vlmlab.cli.options import JsonOption
 from vlmlab.errors import StudyError
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from rich.console import RenderableType
+    from rich.table import Table
 
     from vlmlab.study.comparison import Comparison
 
@@ -47,8 +50,9 @@ PairedOption = Annotated[
     bool, typer.Option("--paired", help="The k-th logs of all arms share their seed or their pre-trained parts.")
 ]
 
-_WIDTH = 33
-"""Characters of the drawn interval; an odd number, so that zero can stand in its middle."""
+_WIDEST = 33
+_NARROWEST = 11
+"""Characters of the drawn interval; odd numbers, so that zero can stand in its middle."""
 
 
 def verdict_command(
@@ -82,7 +86,7 @@ def verdict_command(
     from rich.console import Console
 
     console = Console()
-    for part in shown(found):
+    for part in shown(found, columns=console.width):
         console.print(part, highlight=False)
 
 
@@ -110,13 +114,13 @@ def arms_of(words: list[str]) -> dict[str, list[Path]]:
     return arms
 
 
-def shown(found: Comparison) -> list[RenderableType]:
-    """The verdict, a table of arms, the intervals and what a reader must know."""
+def shown(found: Comparison, *, columns: int = 80) -> list[RenderableType]:
+    """The verdict, a table of arms, the intervals and what a reader must know, for a screen of so many columns."""
     from rich.padding import Padding
     from rich.table import Table
     from rich.text import Text
 
-    from vlmlab.study.comparison import amount, signed
+    from vlmlab.study.comparison import amount
 
     colours = {"holds": "green", "reversed": "red", "equivalent": "cyan", "cannot tell": "yellow"}
     parts: list[RenderableType] = [Text(pair.sentence, style=f"bold {colours[pair.verdict]}") for pair in found.pairs]
@@ -129,21 +133,10 @@ def shown(found: Comparison) -> list[RenderableType]:
         spread = (f"{min(arm.replicates):.2f}", f"{max(arm.replicates):.2f}") if several else ()
         table.add_row(Text(arm.name), f"{arm.mean:.2f}", str(len(arm.replicates)), *spread)
     parts += ["", table, ""]
-    reach = max(abs(end) for pair in found.pairs for end in pair.interval) or 1.0
-    intervals = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
-    for pair in found.pairs:
-        low, high = pair.interval
-        intervals.add_row(
-            Text(f"{pair.arm} - {pair.baseline}"),
-            signed(pair.difference, found.unit),
-            f"[[{signed(low, found.unit)}, {signed(high, found.unit)}]".replace("[[", r"\["),
-            Text(drawn(pair.difference, pair.interval, reach=reach), style=colours[pair.verdict]),
-            pair.verdict,
-        )
     together = " together" if len(found.pairs) > 1 else ""
     clusters = f" in {found.clusters} clusters" if found.clusters != found.items else ""
     parts += [
-        intervals,
+        _intervals(found, columns, colours),
         "",
         Text(
             f"{100 * found.confidence:g} % intervals{together}; {found.items} items{clusters}"
@@ -171,18 +164,46 @@ def shown(found: Comparison) -> list[RenderableType]:
     return parts
 
 
-def drawn(value: float, interval: tuple[float, float], *, reach: float) -> str:
+def _intervals(found: Comparison, columns: int, colours: Mapping[str, str]) -> Table:
+    """A line a pair: difference, interval, p-value, the interval as a line where there is room, the verdict."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from vlmlab.study.comparison import signed
+
+    rows = [
+        (
+            f"{pair.arm} - {pair.baseline}",
+            signed(pair.difference, found.unit),
+            "[" + ", ".join(signed(end, found.unit) for end in pair.interval) + "]",
+            "p < 0.001" if pair.p_adjusted < 0.001 else f"p {pair.p_adjusted:.3f}",
+            pair.verdict,
+        )
+        for pair in found.pairs
+    ]
+    room = columns - sum(max(map(len, cells)) + 2 for cells in zip(*rows, strict=True))
+    width = min(_WIDEST, room - (room + 1) % 2)
+    reach = max(abs(end) for pair in found.pairs for end in pair.interval) or 1.0
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), show_header=False)
+    for pair, (name, *cells, verdict) in zip(found.pairs, rows, strict=True):
+        line = drawn(pair.difference, pair.interval, reach=reach, width=width) if width >= _NARROWEST else ""
+        style = colours[pair.verdict]
+        table.add_row(Text(name), *map(Text, cells), Text(line, style=style), Text(verdict))
+    return table
+
+
+def drawn(value: float, interval: tuple[float, float], *, reach: float, width: int = _WIDEST) -> str:
     """An interval as a line, zero in the middle.
 
     >>> drawn(0.5, (0.25, 0.75), reach=1.0)
     '                |   ━━━━●━━━━    '
     """
-    middle = _WIDTH // 2
+    middle = width // 2
 
     def place(number: float) -> int:
         return middle + round(max(-1.0, min(1.0, number / reach)) * middle)
 
-    line = [" "] * _WIDTH
+    line = [" "] * width
     low, high = (place(end) for end in interval)
     line[low : high + 1] = "━" * (high + 1 - low)
     line[middle] = "┿" if low <= middle <= high else "|"

@@ -306,8 +306,8 @@ def _notes(
             f"Noise of training runs ({' to '.join(map(str, dict.fromkeys((counts[0], counts[-1]))))} an arm, "
             f"{'paired in their order' if pairing == 'paired' else 'not paired'}) and of items is in the intervals."
         )
-        if fewest < 5:
-            notes.append("With fewer than five runs an arm, intervals that say 95 % cover nearer 92 %.")
+        if fewest < 3:
+            notes.append("With two runs an arm, intervals that say 95 % cover as little as 91 %; take three or more.")
     notes += [
         f"{pair.baseline} and {pair.arm} scored the same on every item: is it the same log twice?"
         for pair in pairs
