@@ -38,9 +38,9 @@ def design_words(record: DesignRecord) -> RenderableType:
 def _parts(record: DesignRecord) -> Iterator[RenderableType]:
     yield Text(record.question, style="bold")
     seeds = f"seeds {record.seeds[0]} to {record.seeds[-1]}"
+    arms = "1 arm" if len(record.arms) == 1 else f"{len(record.arms)} arms"
     yield Text(
-        f"{record.name} on {record.base}: {len(record.arms)} arms, {len(record.seeds)} replicates each ({seeds}), "
-        f"{record.pairing}",
+        f"{record.name} on {record.base}: {arms}, {len(record.seeds)} replicates each ({seeds}), {record.pairing}",
         style="dim",
     )
     yield from _section("Arms", _arms(record))
@@ -172,7 +172,8 @@ def _cost(record: DesignRecord) -> Text:
 
 def _saved(record: DesignRecord) -> str:
     cost = record.cost
-    return numbers.share(1 - cost.seconds / cost.seconds_without_store) if cost.seconds else "nothing"
+    saved = cost.seconds < cost.seconds_without_store
+    return numbers.share(1 - cost.seconds / cost.seconds_without_store) if saved else "nothing"
 
 
 def _claims(record: DesignRecord) -> Table:
