@@ -140,9 +140,9 @@ def controls(bounds: Bounds) -> None:
     _table("controls: covered by the 95 % interval (%)", {})
     print(f"{'a bootstrap over seeds':<32}" + "   ".join(f"{rate:5.1f}" for rate in seeds.values()))
     print(f"{FROZEN.name:<32}" + "   ".join(f"{rate:5.1f}" for rate in stage.values()) + "\n")
-    for replicates in (3, 5):
-        bounds.at_most(f"control, a bootstrap over seeds, {replicates} replicates", seeds[replicates], 93, unit=" %")
-    bounds.at_most(f"control, {FROZEN.name}, 10 replicates", stage[10], 70, unit=" %")
+    for replicates in REPLICATES:
+        for name, rates in (("a bootstrap over seeds", seeds), (FROZEN.name, stage)):
+            bounds.at_most(f"control, {name}, {replicates} replicates", rates[replicates], 93, unit=" %")
 
 
 def seed_bootstrap(scores: Scores, generator: np.random.Generator, resamples: int = 500) -> tuple[float, float]:

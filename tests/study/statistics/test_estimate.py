@@ -52,6 +52,7 @@ def test_seeds_alone_are_welchs_t_test_where_arms_are_independent() -> None:
     assert found.degrees_of_freedom == pytest.approx(expected.df)
     assert found.interval(0.9) == pytest.approx(tuple(expected.confidence_interval(0.9)))
     assert found.replicates == 4
+    assert found.components.variance(4) == pytest.approx(found.standard_error**2)
 
 
 def test_items_alone_are_a_paired_t_test_over_items() -> None:
@@ -122,13 +123,14 @@ def test_nothing_depends_on_how_arms_replicates_or_clusters_are_ordered_or_on_th
     assert again.degrees_of_freedom == pytest.approx(found.degrees_of_freedom)
 
 
-def test_an_interval_is_never_shorter_than_the_residual_noise_alone() -> None:
-    """Where both other components come out negative. The table's rows and columns have equal means."""
+def test_a_negative_variance_counts_as_half_of_the_residual() -> None:
+    """Where both other components come out negative: the table's rows and columns have equal means."""
     table = np.array([[1.0, -1.0, 0.0, 0.0], [-1.0, 1.0, 0.0, 0.0], [0.0, 0.0, 1.0, -1.0], [0.0, 0.0, -1.0, 1.0]])
     scores = Scores(np.full(4, 0.25), {"a": dict(enumerate(table)), "b": dict(enumerate(np.zeros_like(table)))})
     found = estimate(scores, DIFFERENCE)
     assert (found.components.seed, found.components.item) == (0.0, 0.0)
-    assert found.standard_error > 0
+    # Four clusters, four replicates, sum of squares 8 with 9 degrees of freedom.
+    assert found.standard_error**2 == pytest.approx(8 / 9 / 16 / 2)
     low, high = found.interval()
     assert low < 0 < high
 

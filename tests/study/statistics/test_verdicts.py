@@ -91,3 +91,14 @@ def test_ten_false_claims_are_found_in_one_study_of_twenty() -> None:
         claims = [exceeds(str(place), found(value, np.sqrt(2), 1e6)) for place, value in enumerate(values)]
         wrong += any(decision.outcome != "cannot tell" for decision in decide(claims))
     assert 0.015 < wrong / 1500 < 0.06
+
+
+def test_ten_intervals_hold_the_truth_together() -> None:
+    """As long as no end is drawn to zero by a decision; and the ends of a decided claim never pass the claim's own."""
+    generator = np.random.default_rng(1)
+    wrong = 0
+    for _ in range(1000):
+        values = generator.normal(size=10)
+        decided = decide([exceeds(str(place), found(value + 9, 1.0, 1e6)) for place, value in enumerate(values)])
+        wrong += any(not low <= 9 <= high for low, high in (each.interval for each in decided))
+    assert 0.02 < wrong / 1000 < 0.07

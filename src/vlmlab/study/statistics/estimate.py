@@ -11,11 +11,17 @@ With cluster shares w (summing to 1), m[r] = sum_k w[k] D[r, k] and c[k] = mean_
     E = the same over D[r, k] - m[r] - c[k] + mean         residual
 
 give the variance of the mean: S / R + C - E / R (the two-way random-effects model; Cameron, Gelbach and Miller's
-two-way clustering). A source whose estimate is negative (S < E, or C < E / R) counts as zero, so that the variance is
-never below what one source alone gives: it is then S / R, C or E / R. Its degrees of freedom are Satterthwaite's of the
-mean squares that are left; counting those of a source that was taken as absent would make intervals too long (98.5 %
-instead of 95 % where seeds hardly matter). Where arms were trained on unrelated seeds S and E are taken for each arm
-(Welch), while items stay common to all.
+two-way clustering). Few replicates can make it too small by chance, even negative, while it truly holds E / R: it
+counts as no less than half of that. (All of it would make intervals too long: 98.3 % where neither seeds nor items
+matter.)
+
+Degrees of freedom: of S / R Satterthwaite's over independent arms, R - 1 for paired ones; of C its clusters'. The
+reciprocals of the two are weighed by the parts' shares of the variance, and not by the squares of shares that
+Satterthwaite has: the shares are estimates too, and a small S makes the variance small and the freedom large at once.
+With five replicates Satterthwaite's intervals at 99.5 % miss twice as often as they say, which is what ten claims under
+Holm's method ask for; these miss at most 0.6 % of the time.
+
+Where arms were trained on unrelated seeds S and E are taken for each arm (Welch), while items stay common to all.
 """
 
 from __future__ import annotations
@@ -126,8 +132,7 @@ def _combined(blocks: Sequence[np.ndarray], columns: np.ndarray, weights: np.nda
     item_square = scale * float(squares @ (columns - value) ** 2)
     item_freedom = max(1.0, float(squares.sum() ** 2 / (squares**2).sum()) - 1.0)
     seed = residual = 0.0
-    terms: list[tuple[float, float]] = []
-    rests: list[tuple[float, float, bool]] = []
+    mean_squares: list[tuple[float, float]] = []
     for block in blocks:
         count = len(block)
         means = block @ weights
@@ -136,23 +141,20 @@ def _combined(blocks: Sequence[np.ndarray], columns: np.ndarray, weights: np.nda
         within = scale * float((rest**2 @ squares).sum()) / (count - 1) / count
         seed += max(0.0, between - within)
         residual += within
-        rests.append((within, (count - 1.0) * item_freedom, between > within))
-        if between > within:
-            terms.append((between, count - 1.0))
+        mean_squares.append((between, count - 1.0))
     item = max(0.0, item_square - residual)
-    if item > 0:
-        terms.append((item_square, item_freedom))
-    # A residual mean square enters once for a source of its own and is taken off once for each source that holds it.
-    terms += [(within, freedom) for within, freedom, has_seed in rests if has_seed == (item > 0)]
-    variance = seed + residual + item
+    variance = max(sum(each for each, _ in mean_squares) + item_square - residual, residual / 2)
+    by_seed = max(0.0, variance - item)
+    inverse = by_seed / _satterthwaite(mean_squares) + item / item_freedom
+    fewest = min(item_freedom, *(freedom for _, freedom in mean_squares))
+    freedom = fewest if inverse == 0 else max(fewest, variance / inverse)
+    replicates = min(len(block) for block in blocks)
     return Estimate(
         value=value,
         standard_error=float(np.sqrt(variance)),
-        degrees_of_freedom=_satterthwaite(variance, terms),
-        components=Components(
-            *(float(np.sqrt(part)) for part in (seed * len(blocks[0]), item, residual * len(blocks[0])))
-        ),
-        replicates=min(len(block) for block in blocks),
+        degrees_of_freedom=freedom,
+        components=Components(*(float(np.sqrt(part)) for part in (seed * replicates, item, residual * replicates))),
+        replicates=replicates,
         seed_degrees_of_freedom=float(sum(len(block) - 1 for block in blocks)),
     )
 
@@ -164,13 +166,12 @@ def _scale(weights: np.ndarray) -> float:
     return float(squares.sum()) / expected
 
 
-def _satterthwaite(variance: float, terms: Sequence[tuple[float, float]]) -> float:
+def _satterthwaite(terms: Sequence[tuple[float, float]]) -> float:
     """Degrees of freedom of a sum of mean squares, each given with its own."""
     spread = sum(term**2 / freedom for term, freedom in terms)
     if spread == 0:
-        return float(min(freedom for _, freedom in terms))
-    fewest = min(freedom for _, freedom in terms)
-    return max(1.0, min(fewest, 1.0) if variance == 0 else variance**2 / spread)
+        return min(freedom for _, freedom in terms)
+    return sum(term for term, _ in terms) ** 2 / spread
 
 
 def bootstrap_interval(

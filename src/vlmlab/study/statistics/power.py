@@ -47,11 +47,11 @@ class Noise:
         return sqrt(self.components.variance(replicates))
 
     def freedom(self, replicates: int) -> float:
-        """Satterthwaite's degrees of freedom of that standard error."""
+        """Degrees of freedom of that standard error, as `estimate` takes them."""
         between = (self.components.seed**2 + self.components.residual**2) / replicates
         item = self.components.item**2
-        spread = between**2 / (self.arms * (replicates - 1)) + item**2 / self.item_degrees_of_freedom
-        return float("inf") if spread == 0 else max(1.0, (between + item) ** 2 / spread)
+        inverse = between / (self.arms * (replicates - 1)) + item / self.item_degrees_of_freedom
+        return float("inf") if inverse == 0 else max(1.0, (between + item) / inverse)
 
 
 def scaled(noise: Noise, factor: float) -> Noise:
