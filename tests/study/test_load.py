@@ -20,8 +20,10 @@ SHIPPED = sorted(path for path in (Path(__file__).parents[2] / "studies").rglob(
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_every_shipped_study_can_be_designed(path: Path) -> None:
     record = design(load_study(path)).record()
-    assert record.claims
-    assert record.cost.stages_trained < record.cost.stages_asked
+    assert record.cost.stages_trained <= record.cost.stages_asked
+    assert len({arm.planned.model_dump()[record.budget] for arm in record.arms}) == 1 or record.budget != "updates"
+    if record.claims:
+        assert record.cost.stages_trained < record.cost.stages_asked
 
 
 def test_a_study_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,15 @@ from __future__ import annotations
 import pytest
 
 from vlmlab.data.rows import DialogueRow
-from vlmlab.data.world.disjoint import Shown, check_disjoint, compare, shown_in_items, shown_in_rows
+from vlmlab.data.world.disjoint import (
+    IMAGE_BENCHMARKS,
+    IMAGE_FAMILIES,
+    Shown,
+    check_disjoint,
+    compare,
+    shown_in_items,
+    shown_in_rows,
+)
 from vlmlab.data.world.facts import Pair
 from vlmlab.data.world.scene import Split
 from vlmlab.data.world.world import GeneratedWorld
@@ -33,6 +41,28 @@ def test_demonstrations_come_from_the_training_split(world: GeneratedWorld, scen
     asked = {item.cluster for item in world.benchmark_items("text", 200, scenes)}
     shots = {item.cluster for item in world.demonstration_pool("text", 200, scenes)}
     assert not asked & shots
+
+
+@pytest.mark.parametrize("objects", [(1, 1), (1, 3)])
+def test_validation_shows_neither_tested_nor_trained_scenes(world: GeneratedWorld, objects: tuple[int, int]) -> None:
+    scenes = Scenes(objects=objects)
+    rows = (world.training_row(family, index, scenes) for family in IMAGE_FAMILIES for index in range(150))
+    training = shown_in_rows(rows, world.facts)
+    for family in IMAGE_BENCHMARKS:
+        items = world.validation_items(family, 60, scenes)
+        tested = world.benchmark_items(family, 60, scenes)
+        assert len({item.id for item in [*items, *tested]}) == 120
+        compare(training, shown_in_items(items, world.facts))
+        if family != "binding":
+            assert not shown_in_items(items, world.facts).scenes & shown_in_items(tested, world.facts).scenes
+
+
+def test_too_few_kinds_of_scenes_for_validation_are_named(
+    world: GeneratedWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("vlmlab.data.world.world.MOST_DRAWS", 0)
+    with pytest.raises(DataError, match=r"only \d+ of 300 validation items of general have scenes that its test items"):
+        world.validation_items("general", 300, Scenes(objects=(1, 1)))
 
 
 def _naming_rows(world: GeneratedWorld, scenes: Scenes, split: Split) -> list[DialogueRow]:
