@@ -55,6 +55,13 @@ def test_crossing(first: float, second: float, outcome: str) -> None:
     assert decision.estimate.value == min(first, second)
 
 
+def test_an_open_crossing_has_an_open_interval() -> None:
+    """One of two effects must be below zero with half the error: 2.1 standard errors are not enough."""
+    (decision,) = decide([crossing("claim", found(-2.1), found(3.0))])
+    assert decision.outcome == "cannot tell"
+    assert decision.interval[0] < 0 <= decision.interval[1]
+
+
 def test_claims_share_the_error() -> None:
     """2.5 standard errors are enough for one claim and not for ten; after nine that hold they are enough again."""
     one = exceeds("weak", found(2.5))

@@ -82,11 +82,11 @@ def decide(tests: Sequence[Test], *, confidence: float = 0.95, level: float | No
     """Decide the claims of a study together: Holm's method, and simultaneous intervals.
 
     `level` is the error all claims share, 1 - confidence unless a look may only spend a part. The chance of any wrong
-    decision is at most that. Intervals are Bonferroni's, which hold the truth together with the same chance; where Holm's
-    method decides beyond them the bound is drawn to the claim's own, and that end rests on the decision. Both statements
-    are true on their own; that both are right at once is less sure (90 % for one false claim among nine true ones):
-    two-sided intervals that have both do not exist for Holm's method, short of saying of every decided claim no more
-    than its sign (Strassburger, Bretz 2008; Guilbaud 2008).
+    decision is at most that. Intervals are Bonferroni's, which hold the truth together with the same chance; where
+    Holm's method decides beyond them the bound is drawn to the claim's own, and that end rests on the decision. Both
+    statements are true on their own; that both are right at once is less sure (90 % for one false claim among nine true
+    ones). Two-sided intervals that have both do not exist for Holm's method, short of saying of every decided claim no
+    more than its sign (Strassburger, Bretz 2008; Guilbaud 2008).
     """
     shared = 1 - confidence if level is None else level
     adjusted = holm({test.name: test.p_value for test in tests})
@@ -111,7 +111,7 @@ def _decision(test: Test, *, p_adjusted: float, level: float, claims: int, confi
         case "exceeds", "reversed":
             high = min(high, 0.0)
         case "exceeds", _:
-            low = min(low, test.bound)
+            low, high = min(low, test.bound), max(high, 0.0)
         case "within", "equivalent":
             low, high = max(low, -test.bound), min(high, test.bound)
         case _:
