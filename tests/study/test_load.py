@@ -36,6 +36,13 @@ def test_a_study_is_found_by_path_and_by_name(tmp_path: Path, monkeypatch: pytes
         load_study("conectors")
 
 
+def test_the_base_may_stand_in_studies(tmp_path: Path) -> None:
+    path = write(tmp_path, base="base")
+    assert load_study(path).base.recipe.name == "base"
+    (tmp_path / "base.yaml").write_text("{from: tiny, name: beside}")
+    assert load_study(path).base.recipe.name == "beside"
+
+
 def test_overrides_change_fields_of_the_study(tmp_path: Path) -> None:
     changed = load_study(write(tmp_path), overrides=["replicates=4", "hold.budget=images"]).study
     assert changed.replicates == 4

@@ -188,14 +188,15 @@ def _noise_notes(study: Study, known: dict[str, KnownNoise | None]) -> Iterator[
         yield (
             f"Noise of {', '.join(assumed)} was never measured on this base: power rests on an assumption, for each "
             f"benchmark s.d. of {ASSUMED.seed:g} points between replicates, {ASSUMED.item:g} of items and "
-            f"{ASSUMED.residual:g} of both. Measure it with eight replicates of two arms, and write it into "
-            f"studies/noise.yaml under {', '.join(noise_key(study, name) for name in assumed)}."
+            f"{ASSUMED.residual:g} of both. `vlmlab study run studies/examples/noise.yaml` measures it, and "
+            "`python benchmarks/noise.py --write studies/noise.yaml` writes it down, under "
+            f"{', '.join(noise_key(study, name) for name in assumed)}."
         )
     unknown = [name for name, noise in known.items() if noise is None]
     if unknown:
         yield (
-            f"Noise of {', '.join(unknown)} is not known, so power is not either: measure it with eight replicates of "
-            "two arms, and write it into studies/noise.yaml."
+            f"Noise of {', '.join(unknown)} is not known, so power is not either: it belongs into studies/noise.yaml under "
+            f"{', '.join(noise_key(study, name) for name in unknown)}."
         )
     for name, noise in known.items():
         if noise is not None and noise.words:

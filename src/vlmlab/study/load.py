@@ -68,11 +68,11 @@ def load_study(study: Path | str, *, overrides: Sequence[str] = ()) -> LoadedStu
 
 
 def _base(study: Study, path: Path) -> LoadedRecipe:
-    """The base: a file beside the study, else what `vlmlab run` would find under this name."""
-    given = path.parent / study.base
-    beside = [file for file in (given, Path(f"{given}.yaml")) if file.is_file()]
+    """The base: a file beside the study or in studies/, else what `vlmlab run` would find under this name."""
+    folders = [path.parent, Path(STUDIES), CHECKOUT / STUDIES]
+    files = [file for folder in folders for file in (folder / study.base, Path(f"{folder / study.base}.yaml"))]
     try:
-        return load_recipe(beside[0] if beside else study.base)
+        return load_recipe(next((file for file in files if file.is_file()), study.base))
     except RecipeError as error:
         raise StudyError(f"{path}: base", str(error)) from error
 

@@ -198,7 +198,7 @@ class Study(Spec):
     about: str = ""
     """Why, and what is expected."""
     base: str
-    """Recipe that all arms derive from: a name in recipes/, a path beside the study, or a path."""
+    """Recipe that all arms derive from: a file beside the study, a name in studies/ or recipes/, or a path."""
     change: dict[str, Any] = Field(default_factory=dict)
     """Changes to the base that hold for all arms: {dotted path: value}."""
     axes: dict[str, Axis]
