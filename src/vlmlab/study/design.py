@@ -195,7 +195,7 @@ def _noise_notes(study: Study, known: dict[str, KnownNoise | None]) -> Iterator[
     unknown = [name for name, noise in known.items() if noise is None]
     if unknown:
         yield (
-            f"Noise of {', '.join(unknown)} is not known, so power is not either: it belongs into studies/noise.yaml under "
+            f"Noise of {', '.join(unknown)} is not known, so power is not either: studies/noise.yaml has no "
             f"{', '.join(noise_key(study, name) for name in unknown)}."
         )
     for name, noise in known.items():
