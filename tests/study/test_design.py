@@ -33,6 +33,7 @@ def asked(**changes: Any) -> dict[str, Any]:
 
 
 MISTAKES: list[tuple[dict[str, Any], str]] = [
+    (claim(finding="V-22"), r"claims.larger.finding: V-22: no such finding; did you mean 'V-2'"),
     # Axes and levels.
     ({"axes": {}}, r"axes: there are none"),
     ({"axes": hidden()}, r"axes.hidden.levels: there are none"),

@@ -112,7 +112,8 @@ def needed_words(claim: ClaimRecord) -> str | None:
     more = claim.needed - claim.replicates
     beyond = f", {more} more than there are" if more > 0 else ""
     if claim.margin is not None:
-        return f"{claim.needed} replicates{beyond}, would probably show two equal arms within {claim.margin:g} {claim.unit}"
+        within = f"{claim.margin:g} {claim.unit}"
+        return f"{claim.needed} replicates{beyond}, would probably show two equal arms within {within}"
     declared = effect_words(claim.effect, claim.unit).removeprefix("+")
     return f"{claim.needed} replicates{beyond}, would probably decide at the declared effect of {declared} {claim.unit}"
 

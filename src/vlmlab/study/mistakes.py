@@ -6,13 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 from typing import Any, assert_never
 
-from vlmlab.errors import RecipeError, near
+from vlmlab.errors import CatalogueError, RecipeError, near
 from vlmlab.files import digest
 from vlmlab.recipe.evaluation import WorldBenchmark
 from vlmlab.recipe.path import get
 from vlmlab.recipe.recipe import Recipe
 from vlmlab.recipe.source import BadSamples
 from vlmlab.recipe.spec import flatten
+from vlmlab.study.catalogue import load_catalogue
 from vlmlab.study.claims import contrasts
 from vlmlab.study.levels import Arm, parts_of, varying
 from vlmlab.study.study import (
@@ -150,10 +151,21 @@ def _claims(study: Study, arms: Sequence[Arm]) -> Iterator[str]:
             yield f"{here}.{path}: no arm {arm!r}{left_out}"
         if not unknown:
             yield from _contrasts(claim, names, here)
+        if claim.finding is not None and (unknown_finding := _finding(claim.finding)) is not None:
+            yield f"{here}.finding: {unknown_finding}"
         content = digest(claim.model_dump(mode="json", exclude={"finding", "effect"}))
         if content in seen:
             yield f"{here}: says the same as claims.{seen[content]}; each claim takes its share of the error: keep one"
         seen.setdefault(content, name)
+
+
+def _finding(finding: str) -> str | None:
+    """What is wrong with the name of a finding, or None."""
+    try:
+        load_catalogue().get(finding)
+    except CatalogueError as error:
+        return str(error)
+    return None
 
 
 def _named(claim: Claim) -> Iterator[tuple[str, str]]:
