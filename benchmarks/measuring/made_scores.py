@@ -116,8 +116,8 @@ class Answers:
         return 100 * float(stats.norm.cdf((self.base + shift) / self._width))
 
     def effect(self, points: float) -> float:
-        """What an arm has to be given to be better by so many points."""
-        return self._width * float(stats.norm.ppf((self.mean(0.0) + points) / 100)) - self.base
+        """What an arm has to be given to be better by so many points, or to answer 98 % where it cannot be."""
+        return self._width * float(stats.norm.ppf(min(98.0, self.mean(0.0) + points) / 100)) - self.base
 
     @property
     def _width(self) -> float:
