@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from vlmlab.study.claims import Evidence, arms_of, claim_words, contrasts, judge, pooled_noise
+from vlmlab.study.claims import Evidence, arms_of, claim_words, contrasts, judge, noise_of_arms
 from vlmlab.study.gather import MeasureTable
 from vlmlab.study.study import Study
 
@@ -191,6 +191,16 @@ def test_a_verdict_that_turns_with_the_learning_rate() -> None:
     assert same.verdict == "holds"
 
 
+def test_runs_that_lack_at_the_common_value_leave_a_tuned_verdict_open() -> None:
+    tuned = made_table({"a": 60.0, "b": 50.0})
+    fewer = made_table({"a": 60.0, "b": 50.0}, replicates=1)
+    for common, missing in ((tuned, {"a": (5,)}), (fewer, {})):
+        found = judged({"it": EXCEEDS}, {}, table=tuned, common={"general": common}, common_missing=missing)["it"]
+        assert found.verdict == "cannot tell"
+        assert found.because.startswith("at the common value, ")
+        assert found.p_adjusted is None
+
+
 def test_claims_share_the_error() -> None:
     """One claim of p = 0.03 is decided alone, and not among ten."""
     for seed in range(200):
@@ -219,7 +229,7 @@ def test_conditional_results_say_so_and_unrelated_seeds_are_wider() -> None:
 
 def test_noise_is_found_by_source() -> None:
     """Seeds: the square root of 5^2 + 1; items: 20 / sqrt(120); residual: 10 / sqrt(120)."""
-    found = [pooled_noise(made_table({"a": 60.0, "b": 50.0}, replicates=40, seed=seed))[0] for seed in range(3)]
+    found = [noise_of_arms(made_table({"a": 60.0, "b": 50.0}, replicates=40, seed=seed))[0] for seed in range(3)]
     seed, item, residual = np.mean(found, axis=0)
     assert seed == pytest.approx(np.sqrt(26), rel=0.2)
     assert item == pytest.approx(20 / np.sqrt(ITEMS), rel=0.2)

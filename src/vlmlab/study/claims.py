@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import sqrt
 from typing import assert_never
@@ -12,7 +12,8 @@ from vlmlab.records.study import ClaimRecord, ComponentsRecord, PartRecord, Verd
 from vlmlab.study.gather import MeasureTable
 from vlmlab.study.statistics.estimate import Components, Estimate, bootstrap_interval, estimate
 from vlmlab.study.statistics.multiplicity import level_of_look
-from vlmlab.study.statistics.power import Noise, equivalence_power, power, replicates_needed
+from vlmlab.study.statistics.pooling import pooled_noise
+from vlmlab.study.statistics.power import Noise, equivalence_power, power, replicates_needed, scaled
 from vlmlab.study.statistics.scores import Scores, by_cluster
 from vlmlab.study.statistics.verdicts import Decision, Test, crossing, decide, exceeds, within
 from vlmlab.study.study import Claim, Crossing, Effect, Exceeds, ExceedsEffect, Rises, Study, Within
@@ -32,6 +33,8 @@ class Evidence:
     """Measures whose calibration gate failed, and why."""
     missing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
     """Replicates by arm that did not end."""
+    common_missing: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    """The same of the runs at the common value."""
     look: int = 1
     """Which look at the results this is."""
 
@@ -125,10 +128,10 @@ def judge(study: Study, evidence: Evidence) -> list[ClaimRecord]:
     open_claims = [
         test
         for name, test in tests.items()
-        if study.claims[name].measure not in evidence.closed and not _absent(study.claims[name], evidence)
+        if study.claims[name].measure not in evidence.closed and _gap(study.claims[name], evidence) is None
     ]
     decided = {each.name: each for each in decide(open_claims, confidence=study.confidence, level=shared)}
-    beside = _common_decisions(study, evidence, shared=shared)
+    beside = _common_decisions(study, evidence, names=decided, shared=shared)
     return [
         _record(study, name, evidence=evidence, test=tests.get(name), decision=decided.get(name),
                 scores=scores[claim.measure], common=beside.get(name), family=len(open_claims))
@@ -149,15 +152,12 @@ def _test(name: str, claim: Claim, scores: Scores, study: Study) -> Test:
             return exceeds(name, found[0])
 
 
-def _common_decisions(study: Study, evidence: Evidence, *, shared: float) -> dict[str, Decision]:
+def _common_decisions(study: Study, evidence: Evidence, *, names: Iterable[str], shared: float) -> dict[str, Decision]:
     """The same claims with every arm at the common value."""
     if evidence.common is None:
         return {}
-    tests = []
-    for name, claim in study.claims.items():
-        scores = scores_of(evidence.common[claim.measure])
-        if claim.measure not in evidence.closed and _missing(claim, scores) is None:
-            tests.append(_test(name, claim, scores, study))
+    claims = {name: study.claims[name] for name in names}
+    tests = [_test(name, claim, scores_of(evidence.common[claim.measure]), study) for name, claim in claims.items()]
     return {each.name: each for each in decide(tests, confidence=study.confidence, level=shared)}
 
 
@@ -170,16 +170,31 @@ def _missing(claim: Claim, scores: Scores) -> str | None:
     return None if len(common) >= 2 else "the arms have fewer than two replicates in common"
 
 
-def _absent(claim: Claim, evidence: Evidence) -> str | None:
-    gaps = {arm: evidence.missing[arm] for arm in arms_of(claim) if evidence.missing.get(arm)}
+def _gap(claim: Claim, evidence: Evidence) -> str | None:
+    """Why nothing can be decided about a claim, or None. A study that tunes needs its runs at the common value too."""
+    gap = _missing(claim, scores_of(evidence.tables[claim.measure])) or _absent(claim, evidence.missing)
+    if gap is not None or evidence.common is None:
+        return gap
+    gap = _missing(claim, scores_of(evidence.common[claim.measure])) or _absent(claim, evidence.common_missing)
+    return None if gap is None else f"at the common value, {gap}"
+
+
+def _absent(claim: Claim, missing: Mapping[str, tuple[int, ...]]) -> str | None:
+    gaps = {arm: missing[arm] for arm in arms_of(claim) if missing.get(arm)}
     if not gaps:
         return None
     return "missing replicates: " + "; ".join(f"{arm} seed {', '.join(map(str, seeds))}" for arm, seeds in gaps.items())
 
 
-def noise_of(found: Estimate, *, arms: int) -> Noise:
-    """The noise of a contrast as it was measured."""
-    return Noise(found.components, found.seed_degrees_of_freedom, arms)
+def noise_of(claim: Claim, found: Estimate, scores: Scores, study: Study) -> Noise:
+    """The noise of a claim's contrast, its variance pooled over all arms of the study; its own where that cannot be."""
+    arms = [arm for arm in scores.means if len(scores.means[arm]) >= 2]
+    width = max(sum(weight**2 for weight in contrast.values()) for contrast in contrasts(claim).values())
+    try:
+        return scaled(pooled_noise(scores, arms=arms, pairing=study.pairing), sqrt(width))
+    except StudyError:
+        own = len(arms_of(claim)) if study.pairing == "independent" else 1
+        return Noise(found.components, found.seed_degrees_of_freedom, own)
 
 
 def _record(
@@ -197,9 +212,8 @@ def _record(
     shared = level(study, evidence.look)
     single = shared / max(1, family)
     pairs = contrasts(claim)
-    independent = len(arms_of(claim)) if study.pairing == "independent" else 1
     found = None if test is None else min(test.estimates, key=lambda each: each.value)
-    noise = None if found is None else noise_of(found, arms=independent).cautious()
+    noise = None if found is None else noise_of(claim, found, scores, study).cautious()
     kind = "equivalence" if isinstance(claim, Within) else "difference"
     size = claim.margin if isinstance(claim, Within) else claim.effect - (claim.by if isinstance(claim, Exceeds) else 0)
     chance = needed = None
@@ -207,7 +221,7 @@ def _record(
         shown = power if kind == "difference" else equivalence_power
         chance = shown(size, noise, replicates=found.replicates, level=single)
         needed = replicates_needed(size, noise, level=single, kind=kind)
-    verdict, because = _verdict(study, claim, evidence=evidence, scores=scores, decision=decision, common=common)
+    verdict, because = _verdict(claim, evidence=evidence, decision=decision, common=common)
     boot = (
         bootstrap_interval(scores, next(iter(pairs.values())), pairing=study.pairing, confidence=study.confidence)
         if found is not None and len(pairs) == 1
@@ -263,18 +277,12 @@ def _part(words: str, found: Estimate, study: Study) -> PartRecord:
 
 
 def _verdict(
-    study: Study,
-    claim: Claim,
-    *,
-    evidence: Evidence,
-    scores: Scores,
-    decision: Decision | None,
-    common: Decision | None,
+    claim: Claim, *, evidence: Evidence, decision: Decision | None, common: Decision | None
 ) -> tuple[Verdict, str]:
     """The verdict and its reason."""
     if claim.measure in evidence.closed:
         return "not measurable", evidence.closed[claim.measure]
-    gap = _missing(claim, scores) or _absent(claim, evidence)
+    gap = _gap(claim, evidence)
     if gap is not None or decision is None:
         return "cannot tell", gap or "nothing could be estimated"
     low, high = decision.interval
@@ -303,7 +311,7 @@ def decision_bound(claim: Claim) -> float:
     return claim.by if isinstance(claim, Exceeds) else 0.0
 
 
-def pooled_noise(table: MeasureTable) -> tuple[Components, float]:
+def noise_of_arms(table: MeasureTable) -> tuple[Components, float]:
     """Noise of one arm, pooled over arms by their degrees of freedom, and those degrees. Diverged replicates are noise.
 
     Raises StudyError where no arm has two replicates.

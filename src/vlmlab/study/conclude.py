@@ -19,14 +19,17 @@ from vlmlab.records.study import (
     OutcomeRecord,
     StudyRecord,
 )
-from vlmlab.study.claims import Evidence, judge, pooled_noise, scores_of
+from vlmlab.study.claims import Evidence, judge, noise_of_arms, scores_of
 from vlmlab.study.disagreements import disagreements
 from vlmlab.study.gates import calibrate
 from vlmlab.study.gather import Gathered, MeasureTable
 from vlmlab.study.queue import Task
-from vlmlab.study.spending import benchmark_rows, budget, cost, curves, read_runs, versions
+from vlmlab.study.spending import benchmark_rows, budget, cost, curves, read_runs, uncounted, versions
 from vlmlab.study.statistics.estimate import estimate
 from vlmlab.study.study import BenchmarkMeasure, Gate, Study
+
+FEW = 2
+"""Replicates with which intervals cover less than they say."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +84,7 @@ def conclude(ran: Ran, *, folder: Path) -> StudyRecord:
         common=None if ran.common is None else ran.common.tables,
         closed={gate.measure: gate.words for gate in gates if not gate.passed},
         missing={arm.name: tuple(arm.missing) for arm in arms if arm.missing},
+        common_missing={} if ran.common is None else _missing(ran.common),
         look=look_of(study, replicates=len({task.seed for task in ran.tasks})),
     )
     claims = judge(study, evidence)
@@ -118,7 +122,12 @@ def conclude(ran: Ran, *, folder: Path) -> StudyRecord:
         versions=versions(runs),
         rerun=list(ran.rerun),
         finished=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        notes=[*ran.notes, *_notes(study, arms, gates, versions(runs)), *_late(study, ran.tasks)],
+        notes=[
+            *ran.notes,
+            *_notes(study, arms, gates, versions(runs)),
+            *_late(study, ran.tasks),
+            *uncounted(runs),
+        ],  # fmt: skip
     )
     write_json(folder / "study.json", record.model_dump(mode="json"))
     return record
@@ -143,6 +152,15 @@ def _arm(arm: ArmRecord, ran: Ran, **changes: object) -> ArmRecord:
             "missing": [seed for seed, state in states.items() if state == "missing"],
         }
     )
+
+
+def _missing(gathered: Gathered) -> dict[str, tuple[int, ...]]:
+    """Seeds that did not end, by arm."""
+    found: dict[str, tuple[int, ...]] = {}
+    for (arm, seed), state in gathered.states.items():
+        if state == "missing":
+            found[arm] = (*found.get(arm, ()), seed)
+    return found
 
 
 def _cells(name: str, table: MeasureTable, study: Study) -> list[CellRecord]:
@@ -171,7 +189,7 @@ def _cells(name: str, table: MeasureTable, study: Study) -> list[CellRecord]:
 
 def _noise(table: MeasureTable) -> ComponentsRecord | None:
     try:
-        components, _ = pooled_noise(table)
+        components, _ = noise_of_arms(table)
     except StudyError:
         return None
     return ComponentsRecord(seed=components.seed, item=components.item, residual=components.residual)
@@ -206,8 +224,13 @@ def _effect(claim: ClaimRecord) -> str:
 
 
 def _late(study: Study, tasks: Sequence[Task]) -> list[str]:
-    """Replicates beyond the plan are a look that the error was not shared for."""
+    """Other replicates than planned are a look that the error was not shared for."""
     count = len({task.seed for task in tasks})
+    if count < study.replicates and study.looks == 1 and study.claims:
+        return [
+            f"{count} of {study.replicates} planned replicates: judging now and again with more is a second look, for "
+            "which the error is larger than declared unless the study says looks: 2."
+        ]
     if count <= study.replicates:
         return []
     return [
@@ -234,6 +257,8 @@ def _notes(study: Study, arms: Sequence[ArmRecord], gates: Sequence[GateRecord],
             notes.append(f"{arm.name} diverged in {rate} replicates, which count as chance.")
         if arm.missing:
             notes.append(f"{arm.name} lacks replicates at seeds {', '.join(map(str, arm.missing))}.")
+    if study.claims and min(len(arm.replicates) for arm in arms) == FEW:
+        notes.append("With two replicates, intervals that say 95 % cover as little as 91 %; take three or more.")
     for name in ("vlmlab", "torch", "transformers"):
         if "," in found.get(name, ""):
             notes.append(f"Runs of several versions of {name}: {found[name]}.")
