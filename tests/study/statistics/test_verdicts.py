@@ -89,6 +89,23 @@ def test_intervals_agree_with_verdicts(drawn: list[tuple[float, float]]) -> None
                 assert low <= 0 <= high
 
 
+@settings(max_examples=60)
+@given(draw.lists(draw.tuples(draw.floats(-9, 9), draw.floats(0.2, 3)), min_size=1, max_size=6))
+def test_intervals_agree_with_verdicts_on_margins(drawn: list[tuple[float, float]]) -> None:
+    claims = [within(f"claim {place}", found(*each), margin=3.0) for place, each in enumerate(drawn)]
+    for decision in decide(claims):
+        low, high = decision.interval
+        assert low <= decision.estimate.value <= high
+        match decision.outcome:
+            case "equivalent":
+                assert -3.0 <= low <= high <= 3.0
+            case "reversed":
+                assert low >= 3.0 or high <= -3.0
+            case _:
+                assert low <= 3.0
+                assert high >= -3.0
+
+
 def test_ten_false_claims_are_found_in_one_study_of_twenty() -> None:
     """Normal estimates that share a baseline, as arms of a study do."""
     generator = np.random.default_rng(0)

@@ -114,8 +114,10 @@ def _decision(test: Test, *, p_adjusted: float, level: float, claims: int, confi
             low, high = min(low, test.bound), max(high, 0.0)
         case "within", "equivalent":
             low, high = max(low, -test.bound), min(high, test.bound)
+        case "within", "reversed":
+            low, high = (max(low, test.bound), high) if found.value > 0 else (low, min(high, -test.bound))
         case _:
-            pass
+            low, high = min(low, test.bound), max(high, -test.bound)
     return Decision(
         name=test.name,
         outcome=outcome,
