@@ -124,6 +124,15 @@ def test_the_correction_over_the_page_by_hand(tmp_path: Path) -> None:
     assert rows["V-2"].cpu_seconds == 3600.0
 
 
+def test_claims_that_their_study_did_not_test_are_no_part_of_the_correction(tmp_path: Path) -> None:
+    closed = claim("M-D2", "not measurable", p_value=0.0001, p_adjusted=None)
+    record = gather(tmp_path, [study("one", [claim("V-2", "holds"), closed])])
+    rows = {row.id: row for row in record.rows}
+    assert record.corrected == 1
+    assert rows["V-2"].measured[0].adjusted_p == pytest.approx(0.001)
+    assert rows["M-D2"].measured[0].adjusted_p is None
+
+
 def test_the_newest_record_counts(tmp_path: Path) -> None:
     runs, shipped = tmp_path / "runs", tmp_path / "shipped"
     old = study("one", [claim("V-2", "reversed")], finished="2026-01-01T00:00:00+00:00")

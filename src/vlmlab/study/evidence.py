@@ -105,8 +105,13 @@ def unknown_findings(catalogue: Catalogue, evidence: Evidence) -> list[str]:
 
 def _tested(evidence: Evidence) -> Mapping[str, list[_Tested]]:
     claims = [(found, claim) for found in evidence.studies for claim in found.record.claims if claim.finding]
-    with_p = [index for index, (_, claim) in enumerate(claims) if claim.p_value is not None]
-    values = [value for _, claim in claims if (value := claim.p_value) is not None]
+    # As in a study's own family: claims behind a closed gate or with missing replicates decide nothing.
+    entering = [
+        (index, claim.p_value)
+        for index, (_, claim) in enumerate(claims)
+        if claim.p_value is not None and claim.p_adjusted is not None
+    ]
+    with_p, values = [index for index, _ in entering], [value for _, value in entering]
     adjusted = dict(zip(with_p, _benjamini_yekutieli(values), strict=True))
     tested: dict[str, list[_Tested]] = {}
     for index, (found, claim) in enumerate(claims):
