@@ -114,6 +114,27 @@ def test_a_saturated_measure_is_not_measurable(tmp_path: Path) -> None:
     assert any(note.startswith("Not measurable on general") for note in record.notes)
 
 
+def test_nothing_to_see_is_not_measurable(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlmlab.study.gates.oracle_score", lambda *_, **__: 0.0)
+    record = concluded(tmp_path, tasks_of(tmp_path))
+    assert record.gates[0].share is None
+    assert "sees no more than the blank-image control" in record.gates[0].words
+    assert record.claims[0].verdict == "not measurable"
+
+
+def test_fewer_replicates_than_planned_are_a_look(tmp_path: Path) -> None:
+    record = concluded(tmp_path, tasks_of(tmp_path, seeds=2))
+    assert any(note.startswith("2 of 5 planned replicates") for note in record.notes)
+    assert any(note.startswith("With two replicates") for note in record.notes)
+    assert not any("operations" in note for note in record.notes)
+
+
+def test_operations_that_nobody_counted_are_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("vlmlab.study.spending._is_uncounted", lambda record: record.name == "vision")
+    notes = concluded(tmp_path, tasks_of(tmp_path)).notes
+    assert any(note.startswith("Some runs of vision were trained by a version") for note in notes)
+
+
 def test_a_positive_control_must_be_found(tmp_path: Path) -> None:
     tasks = tasks_of(tmp_path)
     record = concluded(tmp_path, tasks, study(gates={"general": {"control": "bad"}}))

@@ -127,7 +127,7 @@ def conclude(ran: Ran, *, folder: Path) -> StudyRecord:
             *_notes(study, arms, gates, versions(runs)),
             *_late(study, ran.tasks),
             *uncounted(runs),
-        ],  # fmt: skip
+        ],
     )
     write_json(folder / "study.json", record.model_dump(mode="json"))
     return record

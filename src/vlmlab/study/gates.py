@@ -58,7 +58,8 @@ def calibrate(
     share = None
     if found.oracle is not None and found.oracle > found.blank:
         share = (found.reference - found.blank) / (found.oracle - found.blank)
-    inside = share is None or gate.low <= share <= gate.high
+    # Where nobody knows the best there is no share to ask for; where the best is no more than the control, no room.
+    inside = found.oracle is None if share is None else gate.low <= share <= gate.high
     detected = _detected(gate, scores[name], reference, pairing, confidence)
     words = _share_words(share, gate, found)
     if gate.control is not None:
@@ -99,6 +100,11 @@ def _detected(gate: Gate, scores: Scores, reference: str, pairing: Pairing, conf
 
 
 def _share_words(share: float | None, gate: Gate, found: _Range) -> str:
+    if share is None and found.oracle is not None:
+        return (
+            f"the oracle reader ({found.oracle:.1f}) sees no more than the blank-image control ({found.blank:.1f}): "
+            "there is nothing to learn by looking"
+        )
     if share is None:
         return f"the reference arm scores {found.reference:.1f}; nobody knows how much could be scored at best"
     asked = f"{100 * gate.low:.0f} to {100 * gate.high:.0f} % asked"

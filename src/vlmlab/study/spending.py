@@ -89,6 +89,21 @@ def _flops(run: RunRecord) -> float:
     return sum(stage.record.useful_flops for stage in run.stages)
 
 
+def uncounted(runs: Runs) -> list[str]:
+    """A note where stages from the store were trained before their operations were counted: they stand as none."""
+    stages = {stage.record.name: None for run in runs.values() for stage in run.stages if _is_uncounted(stage.record)}
+    if not stages:
+        return []
+    return [
+        f"Some runs of {', '.join(stages)} were trained by a version that did not count operations; the total FLOP "
+        "spent lack them."
+    ]
+
+
+def _is_uncounted(record: StageRecord) -> bool:
+    return record.steps > 0 and record.tokens > 0 and record.useful_flops == 0.0
+
+
 def _evaluation(run: RunRecord) -> float:
     return 0.0 if run.evaluation is None else run.evaluation.cpu_seconds
 
