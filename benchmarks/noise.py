@@ -32,7 +32,7 @@ from vlmlab.study.statistics.power import Noise, replicates_needed, scaled
 from vlmlab.study.study import BenchmarkMeasure, MeanMeasure, Measure
 
 EFFECTS = (3.0, 5.0, 8.0, 12.0, 20.0)
-MEAN = ("general@4", "knowledge@4", "reading@4")
+MEANS = tuple(tuple(f"{name}@{shots}" for name in ("general", "knowledge", "reading")) for shots in (0, 4))
 FEWEST = 2
 
 
@@ -50,14 +50,15 @@ def tasks_of(folder: Path) -> list[Task]:
 
 
 def measures_of(recipe: Recipe) -> dict[str, Measure]:
-    """Every benchmark at every number of shots, and the mean of the questions at 4."""
+    """Every benchmark at every number of shots, and the mean of the questions at 0 and 4."""
     measures: dict[str, Measure] = {
         f"{name}@{shots}": BenchmarkMeasure(benchmark=name, shots=shots)
         for name, benchmark in recipe.evaluation.benchmarks.items()
         for shots in benchmark.shots
     }
-    if set(MEAN) <= set(measures):
-        measures[f"mean({', '.join(MEAN)})"] = MeanMeasure(mean=list(MEAN))
+    for parts in MEANS:
+        if set(parts) <= set(measures):
+            measures[f"mean({', '.join(parts)})"] = MeanMeasure(mean=list(parts))
     return measures
 
 
