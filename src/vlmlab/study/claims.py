@@ -220,7 +220,8 @@ def _record(
     if noise is not None and found is not None and size > 0:
         shown = power if kind == "difference" else equivalence_power
         chance = shown(size, noise, replicates=found.replicates, level=single)
-        needed = replicates_needed(size, noise, level=single, kind=kind)
+        # What the last look may spend: looking at half of the replicates is not what they are planned for.
+        needed = replicates_needed(size, noise, level=level(study, study.looks) / max(1, family), kind=kind)
     verdict, because = _verdict(claim, evidence=evidence, decision=decision, common=common)
     boot = (
         bootstrap_interval(scores, next(iter(pairs.values())), pairing=study.pairing, confidence=study.confidence)
