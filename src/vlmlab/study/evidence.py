@@ -16,6 +16,7 @@ from vlmlab.records.findings import FindingRow, FindingsRecord, MeasuredEffect, 
 from vlmlab.records.study import ClaimRecord, StudyRecord
 from vlmlab.study.catalogue import FOLDER, Catalogue
 from vlmlab.study.findings import Finding, Open, Wins
+from vlmlab.study.statistics.false_discovery import benjamini_yekutieli
 from vlmlab.study.track_record import Judged, agreement_of, together, track_record
 
 RUNS = Path("runs") / "studies"
@@ -112,7 +113,7 @@ def _tested(evidence: Evidence) -> Mapping[str, list[_Tested]]:
         if claim.p_value is not None and claim.p_adjusted is not None
     ]
     with_p, values = [index for index, _ in entering], [value for _, value in entering]
-    adjusted = dict(zip(with_p, _benjamini_yekutieli(values), strict=True))
+    adjusted = dict(zip(with_p, benjamini_yekutieli(values), strict=True))
     tested: dict[str, list[_Tested]] = {}
     for index, (found, claim) in enumerate(claims):
         assert claim.finding is not None
@@ -196,13 +197,3 @@ def _measured(finding: Finding, tested: _Tested, *, level: float) -> MeasuredEff
         shipped=found.shipped,
         finished=found.record.finished,
     )
-
-
-def _benjamini_yekutieli(values: Sequence[float]) -> list[float]:
-    """Adjusted p-values under any dependence."""
-    harmonic = sum(1 / rank for rank in range(1, len(values) + 1))
-    adjusted, least = [0.0] * len(values), 1.0
-    for rank, index in sorted(enumerate(sorted(range(len(values)), key=values.__getitem__), start=1), reverse=True):
-        least = min(least, values[index] * harmonic * len(values) / rank)
-        adjusted[index] = least
-    return adjusted

@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as draw
 from scipy import stats
 
+from vlmlab.study.statistics.false_discovery import benjamini_yekutieli
 from vlmlab.study.statistics.multiplicity import (
-    benjamini_yekutieli,
     holm,
     level_of_look,
     simultaneous_confidence,

@@ -1,11 +1,11 @@
-"""Many claims at once: Holm within a study, Benjamini-Yekutieli across studies, spending for repeated looks."""
+"""Many claims at once: Holm within a study, spending for repeated looks; false_discovery.py is for many studies."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 
 def holm(p_values: Mapping[str, float]) -> dict[str, float]:
@@ -19,11 +19,6 @@ def holm(p_values: Mapping[str, float]) -> dict[str, float]:
         highest = max(highest, min(1.0, (len(p_values) - place) * p_values[name]))
         adjusted[name] = highest
     return adjusted
-
-
-def benjamini_yekutieli(p_values: Sequence[float]) -> list[float]:
-    """Adjusted p-values that bound the share of false discoveries under any dependence (Benjamini, Yekutieli 2001)."""
-    return stats.false_discovery_control(p_values, method="by").tolist() if len(p_values) else []
 
 
 def simultaneous_confidence(confidence: float, claims: int) -> float:
@@ -40,7 +35,7 @@ def spent(level: float, information: float) -> float:
     share = min(1.0, max(0.0, information))
     if share == 0.0:
         return 0.0
-    return float(2 * stats.norm.sf(stats.norm.isf(level / 2) / np.sqrt(share)))
+    return float(2 * special.ndtr(special.ndtri(level / 2) / np.sqrt(share)))
 
 
 def level_of_look(level: float, look: int, looks: int) -> float:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from math import sqrt
 from typing import Literal
 
-from scipy import stats
+from scipy import special
 
 from vlmlab.study.statistics.estimate import Components
 
@@ -37,7 +37,7 @@ class Noise:
         promise too much."""
         if self.degrees_of_freedom == float("inf"):
             return self
-        factor = self.degrees_of_freedom / float(stats.chi2.ppf(1 - CAUTION, self.degrees_of_freedom))
+        factor = self.degrees_of_freedom / float(special.chdtri(self.degrees_of_freedom, CAUTION))
         seed, item, residual = self.components
         raised = sqrt(max(0.0, factor * (seed**2 + residual**2) - residual**2))
         return Noise(Components(raised, item, residual), float("inf"), self.arms, self.item_degrees_of_freedom)
@@ -72,8 +72,8 @@ def power(effect: float, noise: Noise, *, replicates: int, level: float = 0.05) 
     if error == 0:
         return 1.0 if effect > 0 else level / 2
     if freedom == float("inf"):
-        return float(stats.norm.sf(stats.norm.isf(level / 2) - effect / error))
-    return float(stats.nct.sf(stats.t.isf(level / 2, freedom), freedom, effect / error))
+        return float(special.ndtr(effect / error + special.ndtri(level / 2)))
+    return float(1 - special.nctdtr(freedom, effect / error, -special.stdtrit(freedom, level / 2)))
 
 
 def equivalence_power(margin: float, noise: Noise, *, replicates: int, level: float = 0.05) -> float:
@@ -81,9 +81,9 @@ def equivalence_power(margin: float, noise: Noise, *, replicates: int, level: fl
     error, freedom = noise.standard_error(replicates), noise.freedom(replicates)
     if error == 0:
         return 1.0
-    quantile = stats.norm.isf(level) if freedom == float("inf") else stats.t.isf(level, freedom)
+    quantile = -special.ndtri(level) if freedom == float("inf") else -special.stdtrit(freedom, level)
     room = margin / error - float(quantile)
-    return max(0.0, float(1 - 2 * stats.norm.sf(room)))
+    return max(0.0, float(1 - 2 * special.ndtr(-room)))
 
 
 def minimal_detectable_effect(noise: Noise, *, replicates: int, level: float = 0.05, wanted: float = PROBABLE) -> float:
