@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import resources
-
 from vlmlab.records.findings import FindingRow, FindingsRecord, MeasuredEffect, TrackRow
 from vlmlab.report import numbers
 from vlmlab.report.findings_catalogue import AGREEMENT, anchor, badge, catalogue_section, conflict_section, published
@@ -14,7 +12,8 @@ from vlmlab.report.findings_words import (
     findings_outcome,
     p_words,
 )
-from vlmlab.report.markup import Markup, join, raw, tag
+from vlmlab.report.frame import framed
+from vlmlab.report.markup import Markup, join, tag
 
 NO_BREAK_HYPHEN = "\u2011"
 
@@ -28,20 +27,6 @@ def findings_page(record: FindingsRecord) -> str:
         ("catalogue", "Every finding", catalogue_section(record.rows)),
         ("reading", "How to read this page", _reading_section(record)),
     ]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    styles = "".join(
-        resources.files("vlmlab.report").joinpath(name).read_text(encoding="utf-8")
-        for name in ("style.css", "findings.css")
-    )
-    head = tag(
-        "head",
-        tag("meta", attributes={"charset": "utf-8"}),
-        tag("meta", attributes={"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        tag("meta", attributes={"http-equiv": "Content-Security-Policy", "content": policy}),
-        tag("meta", attributes={"name": "color-scheme", "content": "light dark"}),
-        tag("title", "Findings · vlmlab"),
-        tag("style", raw(styles)),
-    )
     links = [tag("a", title, attributes={"href": f"#{name}"}) for name, title, _ in sections]
     body = tag(
         "body",
@@ -51,7 +36,7 @@ def findings_page(record: FindingsRecord) -> str:
         tag("main", *(_section(*section) for section in sections)),
         tag("footer", f"Drawn by vlmlab {record.vlmlab} from the catalogue in findings/ and from records of studies."),
     )
-    return "<!doctype html>\n" + tag("html", head, body, attributes={"lang": "en"}).html + "\n"
+    return framed("Findings · vlmlab", body, styles=("findings.css",))
 
 
 def _header(record: FindingsRecord) -> Markup:

@@ -7,14 +7,14 @@ so that nothing inside the data could either.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
 
 from vlmlab.files import write_text
 from vlmlab.records.read import RunRecord, read_run
 from vlmlab.report import numbers
+from vlmlab.report.frame import framed
 from vlmlab.report.gallery import gallery_section
-from vlmlab.report.markup import Markup, join, raw, tag
+from vlmlab.report.markup import Markup, join, tag
 from vlmlab.report.origin import again_section, cost_section, difference_section, provenance_section, refused_section
 from vlmlab.report.rates import cost
 from vlmlab.report.scores import scores_section, shots_section
@@ -42,16 +42,6 @@ def write_report(run: Path) -> Path:
 def page(run: RunRecord) -> str:
     """The whole page as text."""
     sections = [section for section in _sections(run) if section.content is not None]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    head = tag(
-        "head",
-        tag("meta", attributes={"charset": "utf-8"}),
-        tag("meta", attributes={"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        tag("meta", attributes={"http-equiv": "Content-Security-Policy", "content": policy}),
-        tag("meta", attributes={"name": "color-scheme", "content": "light dark"}),
-        tag("title", f"{run.name()} · vlmlab"),
-        tag("style", raw(resources.files("vlmlab.report").joinpath("style.css").read_text(encoding="utf-8"))),
-    )
     links = [tag("a", section.title, attributes={"href": f"#{section.anchor}"}) for section in sections]
     body = tag(
         "body",
@@ -66,7 +56,7 @@ def page(run: RunRecord) -> str:
             ".",
         ),
     )
-    return "<!doctype html>\n" + tag("html", head, body, attributes={"lang": "en"}).html + "\n"
+    return framed(f"{run.name()} · vlmlab", body)
 
 
 def _sections(run: RunRecord) -> list[Section]:

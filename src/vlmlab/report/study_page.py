@@ -6,12 +6,12 @@ The same record gives the same bytes. The page fetches nothing and runs no scrip
 from __future__ import annotations
 
 from collections import Counter
-from importlib import resources
 from pathlib import Path
 
 from vlmlab.files import write_text
 from vlmlab.records.study import StudyRecord
-from vlmlab.report.markup import Markup, join, raw, tag
+from vlmlab.report.frame import framed
+from vlmlab.report.markup import Markup, join, tag
 from vlmlab.report.page import Section
 from vlmlab.report.study_arms import arms_section, benchmarks_section, curves_section
 from vlmlab.report.study_claims import claims_section, reading_section, ruling
@@ -34,20 +34,6 @@ def write_study_page(folder: Path) -> Path:
 def study_page(record: StudyRecord) -> str:
     """The whole page as text."""
     sections = [section for section in _sections(record) if section.content is not None]
-    policy = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
-    styles = "".join(
-        resources.files("vlmlab.report").joinpath(name).read_text(encoding="utf-8")
-        for name in ("style.css", "study.css")
-    )
-    head = tag(
-        "head",
-        tag("meta", attributes={"charset": "utf-8"}),
-        tag("meta", attributes={"name": "viewport", "content": "width=device-width, initial-scale=1"}),
-        tag("meta", attributes={"http-equiv": "Content-Security-Policy", "content": policy}),
-        tag("meta", attributes={"name": "color-scheme", "content": "light dark"}),
-        tag("title", f"{record.name} · vlmlab study"),
-        tag("style", raw(styles)),
-    )
     links = [tag("a", section.title, attributes={"href": f"#{section.anchor}"}) for section in sections]
     body = tag(
         "body",
@@ -57,7 +43,7 @@ def study_page(record: StudyRecord) -> str:
         tag("main", *map(_section, sections)),
         tag("footer", f"Drawn by vlmlab {record.versions.get('vlmlab', '')} from study.json alone."),
     )
-    return "<!doctype html>\n" + tag("html", head, body, attributes={"lang": "en"}).html + "\n"
+    return framed(f"{record.name} · vlmlab study", body, styles=("study.css",))
 
 
 def _sections(record: StudyRecord) -> list[Section]:
