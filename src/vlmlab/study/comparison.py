@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, assert_never
+from typing import assert_never
 
 import numpy as np
 from scipy import stats
@@ -21,12 +21,10 @@ from vlmlab.study.statistics.checkpoints import estimate_of_checkpoints
 from vlmlab.study.statistics.estimate import Estimate, Pairing, estimate
 from vlmlab.study.statistics.power import PROBABLE, Noise, minimal_detectable_effect, replicates_needed
 from vlmlab.study.statistics.scores import Scores, by_cluster
-from vlmlab.study.statistics.verdicts import decide, exceeds, within
+from vlmlab.study.statistics.verdicts import Outcome, decide, exceeds, within
 
 FEWEST_CLUSTERS = 10
 """Below it the spread between items says too little: two items that agree would decide anything."""
-
-Verdict = Literal["holds", "reversed", "equivalent", "cannot tell"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +44,7 @@ class Pair:
 
     arm: str
     baseline: str
-    verdict: Verdict
+    verdict: Outcome
     sentence: str
     difference: float
     interval: tuple[float, float]
@@ -195,7 +193,7 @@ def _pairs(
     for decision in decisions:
         each = found[decision.name]
         close = inside.get(decision.name)
-        verdict: Verdict = decision.outcome
+        verdict: Outcome = decision.outcome
         if close is not None and close.outcome == "equivalent":
             verdict = "equivalent"
         noise = Noise(each.components, each.seed_degrees_of_freedom, arms=2 if pairing == "independent" else 1)
@@ -238,7 +236,7 @@ def _detectable(found: Estimate, level: float) -> float:
 def _sentence(
     arm: str,
     baseline: str,
-    verdict: Verdict,
+    verdict: Outcome,
     difference: float,
     interval: tuple[float, float],
     *,
